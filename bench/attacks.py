@@ -2,12 +2,12 @@
 
     python -m bench.attacks
 
-Starts `easeback run` on SQLite with a Strava and a mail server on loopback, attacks it in one way
-after another, and prints a row for each: how long it was until true files were in, until another
-athlete's page came, or until the worker had done with it; the most memory that the worker and its
-reader of files had meanwhile; and what came of it. Two minutes and a half. An import is a command
-of its own beside the worker, and what Strava does is asked by the client alone: their memory is
-told in the worker's place.
+Starts `easeback run` on SQLite with a simulated Strava and a mail server, runs one attack after
+another and prints a row for each: how long it took until good files were in, until another
+athlete's page was answered, or until the worker was done with the attack; the peak memory of the
+worker and its file reader; and the outcome. Takes two and a half minutes. An import is a separate
+command beside the worker, and the attacks by Strava use the client alone; their rows show the
+memory of that process.
 """
 
 import tempfile
@@ -19,7 +19,7 @@ from simulators.smtp_server import SmtpServer
 
 
 def main() -> None:
-    """One after another, so that none is measured in another's shadow."""
+    """Run the attacks one after another, so that none affects another's figures."""
     print("| attack | s | MB, worker | MB, reader | what came of it |")
     print("|---|---|---|---|---|", flush=True)
     with (

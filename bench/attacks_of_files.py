@@ -1,4 +1,4 @@
-"""Files made to wear a machine out: in a shared inbox, and imported by the command."""
+"""Files made to exhaust a machine, in a shared inbox and imported by the command."""
 
 import io
 import json
@@ -19,7 +19,7 @@ ATTRIBUTES = 800_000
 
 
 def rows(stage: Stage) -> Iterator[str]:
-    """The attacks on readers, a row each."""
+    """The attacks on file readers, one row each."""
     yield _spoilt_inbox(stage)
     for attack, make in (
         ("import: a table of 64 MB in an archive of 127 KB", _table),
@@ -29,7 +29,7 @@ def rows(stage: Stage) -> Iterator[str]:
 
 
 def _spoilt_inbox(stage: Stage) -> str:
-    """Three files full of names in one athlete's folder, true runs in another's."""
+    """Three files full of names in one athlete's folder, good runs in another's."""
     names = "".join(f' a{number}=""' for number in range(ATTRIBUTES))
     hostile = f"<gpx><trk{names}/></gpx>".encode()
     today = datetime.now(UTC).date()
@@ -75,7 +75,7 @@ def _nested(path: Path) -> None:
 
 
 def _import(stage: Stage, attack: str, make: Callable[[Path], None]) -> str:
-    """By the command as people run it, beside the worker: the memory told is the command's."""
+    """Import by the command line beside the worker; the memory shown is the command's."""
     path, answer = stage.home / "it.zip", stage.home / "answer.json"
     make(path)
     command = [sys.executable, "-m", "worker", "import", str(path), "--athlete", "Anna", "--json"]

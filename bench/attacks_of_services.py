@@ -1,4 +1,4 @@
-"""What a service that never ends, and who forges its webhook, can take."""
+"""What endless answers of services and forged webhooks can take."""
 
 import json
 import os
@@ -22,9 +22,9 @@ ENDLESS = [kind for kind in get_args(FaultKind) if kind.startswith(("slow ", "en
 
 
 def rows(stage: Stage) -> Iterator[str]:
-    """The attacks of services, a row each."""
+    """The attacks of services, one row each."""
     yield _endless_mail_server(stage)
-    stravalib_protocol()  # importing it takes a second
+    stravalib_protocol()  # the import takes a second
     for kind in ENDLESS:
         yield _endless_strava(stage, kind)
     yield _forged(stage)
@@ -54,7 +54,7 @@ def _mail_is_put_off(stage: Stage, number: int | None) -> bool:
 
 
 def _endless_strava(stage: Stage, kind: FaultKind) -> str:
-    """Asked by the client alone, with a deadline of seconds where the worker has a minute."""
+    """Query Strava by the client alone, with a deadline of seconds instead of a minute."""
     application = stage.strava.service.application
     section = StravaSection(
         client_id=application.client_id, client_secret=SecretStr(application.client_secret),
@@ -77,7 +77,7 @@ def _endless_strava(stage: Stage, kind: FaultKind) -> str:
 
 
 def _forged(stage: Stage) -> str:
-    """Made-up events with the true subscription, owner and address, and a true run among them."""
+    """Forged events with the real subscription, owner and address, and one real run among them."""
     service = stage.strava.service
     owner = next(iter(service.accounts.values()))
     true = service.diary.add(owner, datetime.now(UTC) - timedelta(minutes=50))

@@ -21,7 +21,7 @@ MADE_UP = "/unsubscribe/W251bGwseyJhdGhsZXRlIjoxfV0.made-up"
 
 
 def rows(stage: Stage) -> Iterator[str]:
-    """The attacks on pages, a row each."""
+    """The attacks on pages, one row each."""
     attacks: list[tuple[str, Callable[[Stage, ExitStack], None]]] = [
         ("none", lambda _, __: None),
         (f"{FORMS} forms of 16 kB, multipart, made-up token", _forms),
@@ -72,14 +72,14 @@ def _exports(stage: Stage, _: ExitStack) -> None:
 
 
 def _disconnects(stage: Stage, _: ExitStack) -> None:
-    """Of a service that Anna never connected."""
+    """Disconnect a service that Anna never connected."""
     path = f"{stage.link('athlete', stage.anna)}/disconnect"
     for _number in range(DISCONNECTS):
         ask(stage.port, path, method="POST", body=b"source=garmin")
 
 
 def _written_mb(pid: int) -> float:
-    """What the process has written so far, to disk and elsewhere."""
+    """Megabytes that the process has written so far."""
     lines = Path(f"/proc/{pid}/io").read_text("ascii").splitlines()
     told = dict(line.split(": ") for line in lines)
     return int(told["wchar"]) / MIB

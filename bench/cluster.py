@@ -4,15 +4,16 @@
     python bench/cluster.py --short    300 of them
     python bench/cluster.py --small    200 of them, 1, 2 and 4 workers, an event each and none calm
 
-Everything runs on this machine: PostgreSQL, the workers, the web face, a mail sink and a made
-Strava with no limits. For each number of workers all weekly mails fall due in one instant, then a
-calm stretch of webhook events at a steady pace, then the storm: every athlete's activity is told of
-again and again, as titles and kudos are edited, as fast as they're answered. Also said: what the
-database holds, what each kind of job asks of it, and how many rows each look reads among a tenth of
-the athletes and among all. The workers' own processor time is taken from the kernel, less what they
-take when idle, and in the small form after all was done once, unmeasured: a worker's first mail and
-first job load what the others find loaded. What open transactions wait for is asked of PostgreSQL
-twenty times a second.
+Everything runs on this machine: PostgreSQL, the workers, the web server, a mail sink and a
+simulated Strava without limits. For each number of workers, all weekly mails fall due at once; then
+webhook events arrive at a steady pace; then comes the storm: repeated events for every athlete's
+activity, as after edits of titles and kudos, as fast as they're answered. It also prints the
+contents of the database, the statements of each kind of job, and the rows read by each look, among
+a tenth of the athletes and among all.
+
+The workers' processor time comes from the kernel, less their idle time. With --small, one
+unmeasured round runs first, because a worker's first mail and first job load modules. PostgreSQL is
+asked 20 times a second what open transactions wait for.
 """
 
 import argparse

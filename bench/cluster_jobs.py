@@ -1,4 +1,4 @@
-"""What the database is asked: by each look, by one job of each kind; and what it holds."""
+"""The statements of each look and of one job of each kind, and the contents of the database."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from worker.sources.base import ServiceEvent
 
 
 def rows_read(stage: Stage) -> dict[str, tuple[int, int]]:
-    """For each look: its statements, and the rows that they read."""
+    """For each look: its number of statements and the rows they read."""
     now = datetime.now(UTC)
     with services_on(stage) as services:
         looks: dict[str, Callable[[], object]] = {
@@ -50,7 +50,7 @@ def tell_reads(
 
 
 def tell_jobs(stage: Stage) -> None:
-    """What one job of each kind asks of the database, beside the engine's own three statements."""
+    """Print the statements of one job of each kind, without the engine's own three."""
     stage.say("\none job of each kind: statements, commits, rows read, ms")
     with services_on(stage) as services:
         with services.store.reading() as tx:

@@ -1,4 +1,4 @@
-"""One round: a crew of so many workers, a Monday morning, a calm stretch of events, the storm."""
+"""One round with a number of workers: a Monday morning, a calm stretch of events, the storm."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ def one_round(stage: Stage, number: int, workers: int) -> Round:
             warming = Round(workers, pids=done.pids)
             _monday(stage, warming)
             _storm(stage, warming, FIRST_STORM + number)
-        time.sleep(IDLE_S)  # each checks every job once when it joins
+        time.sleep(IDLE_S)  # each worker checks every job once when it joins
         before_ms = _worked_ms(done)
         time.sleep(IDLE_S)
         done.idle_ms_s = (_worked_ms(done) - before_ms) / IDLE_S
@@ -81,7 +81,7 @@ def one_round(stage: Stage, number: int, workers: int) -> Round:
 
 
 def _monday(stage: Stage, done: Round) -> None:
-    """All weekly mails are due at the next look's very instant."""
+    """Make all weekly mails due at the time of the next look."""
     stage.do("DELETE FROM weekly")
     stage.do("DELETE FROM outbox")
     stage.mails.reset()
@@ -131,7 +131,7 @@ def _storm(stage: Stage, done: Round, round_number: int) -> None:
 
 
 def _worked_ms(done: Round) -> float:
-    """The processor time of all workers since they began."""
+    """The processor time of all workers since their start, in milliseconds."""
     ticks = 0
     for pid in done.pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -141,7 +141,7 @@ def _worked_ms(done: Round) -> float:
 
 @contextmanager
 def _sampled(stage: Stage, done: Round) -> Iterator[None]:
-    """Counts what the database's open transactions wait for during the block."""
+    """Count what open transactions of the database wait for within the block."""
     ended = threading.Event()
 
     def sample() -> None:
@@ -161,7 +161,7 @@ def _sampled(stage: Stage, done: Round) -> Iterator[None]:
 
 
 def event_about(athlete: int, *, round_number: int) -> dict[str, object]:
-    """About one activity an athlete and round, whose id says whose it is and when."""
+    """An event per athlete and round; the activity's id encodes the athlete and the time."""
     return {
         "subscription_id": SUBSCRIPTION, "owner_id": athlete,
         "object_id": athlete * 100 + round_number, "object_type": "activity",
@@ -170,7 +170,7 @@ def event_about(athlete: int, *, round_number: int) -> dict[str, object]:
 
 
 class _Watch:
-    """When each event was posted first, and when its run or finding was first seen there."""
+    """When each event was posted first, and when its run or finding was first in the database."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -207,7 +207,7 @@ class _Watch:
 async def _post(
     port: int, events: Sequence[Mapping[str, object]], *, per_s: float | None, watch: _Watch
 ) -> list[float]:
-    """Post them over connections that stay; how long each answer took, in milliseconds."""
+    """Post them over persistent connections; returns each answer's milliseconds."""
     took: list[float] = []
     waiting, began = iter(enumerate(events)), time.time()
     ended = asyncio.Event()
@@ -241,7 +241,9 @@ async def _post(
 
 
 def _until_done(stage: Stage, watch: _Watch, posted: Sequence[Mapping[str, object]]) -> None:
-    """Until each activity is there, and no event waits; they are saved after the answer."""
+    """Wait until all activities are stored and no event is left; they're handled after the
+    answer.
+    """
     activities = len({event["object_id"] for event in posted})
 
     def is_done() -> bool:

@@ -1,4 +1,4 @@
-"""Where the cluster bench plays: a PostgreSQL full of athletes, and the processes of a crew."""
+"""The cluster benchmark's environment: a PostgreSQL full of athletes, and a crew's processes."""
 
 import json
 import os
@@ -28,10 +28,10 @@ KEY = "a key of the cluster bench that is long enough"
 WEBHOOK = webhook_path("strava", (KEY,))
 SUBSCRIPTION = 7
 RUNS_EACH = 312
-"""Three a week for two years."""
+"""Three runs a week for two years."""
 
 JUMPS = 50
-"""One athlete in so many tells of a run that is worth a warning, another one in each storm."""
+"""One in this many athletes makes a run worth a warning, another one in each storm."""
 
 
 WORLD = """
@@ -85,7 +85,7 @@ class Plan:
 
 @dataclass
 class Stage:
-    """The database, and the world around it."""
+    """The database and the services around it."""
 
     plan: Plan
     url: str
@@ -144,7 +144,7 @@ def staged(plan: Plan, server: str) -> Iterator[Stage]:
 
 
 def load(stage: Stage, athletes: int) -> None:
-    """Athletes up to that number, each with two years of runs; made by the database itself."""
+    """Add athletes up to that number, each with two years of runs, by SQL alone."""
     began = time.monotonic()
     first = (stage.one("SELECT count(*) FROM athlete") or 0) + 1
     sealed = Encrypter((KEY,)).encrypt_text(json.dumps(["access", "refresh"]))
@@ -165,7 +165,7 @@ def load(stage: Stage, athletes: int) -> None:
 
 @contextmanager
 def services_on(stage: Stage) -> Iterator[Services]:
-    """The works in this process, to look at single questions."""
+    """The services in this process, to measure single queries."""
     settings = Settings.model_validate({
         "data_dir": stage.folder, "database_url": stage.url, "secret_key": KEY,
         "engine": {"kind": "procrastinate"},
@@ -181,7 +181,7 @@ def services_on(stage: Stage) -> Iterator[Services]:
 
 @contextmanager
 def process(stage: Stage, role: str) -> Iterator[int]:
-    """A worker or the web server; its process id."""
+    """Start a worker or the web server; yields its process id."""
     log = stage.folder / f"log{role}"
     with (
         log.open("ab") as err,

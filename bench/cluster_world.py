@@ -1,6 +1,6 @@
-"""The world around the cluster bench, quick enough not to be what is measured: a sink, a Strava.
+"""The services around the cluster benchmark: a mail sink and a Strava, too fast to matter.
 
-Both are processes of their own, and answer by the least that the real ones would say.
+Both are separate processes and send the shortest answer that the real ones would send.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """How many mails the sink took, and when the last one was, shared with the sink."""
+    """The number of mails taken and the time of the last one, shared with the sink's process."""
 
     _count: Any
     _last_at: Any
@@ -46,7 +46,7 @@ class Counters:
 
 @contextmanager
 def sink_process(mails: Counters) -> Iterator[int]:
-    """A mail server that takes everything and keeps nothing; its port."""
+    """A mail server that accepts everything and keeps nothing; yields its port."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 sink\r\n")
@@ -72,9 +72,9 @@ def sink_process(mails: Counters) -> Iterator[int]:
 
 @contextmanager
 def strava_process(jumps: int) -> Iterator[int]:
-    """A Strava that knows every activity by its id, which says whose it is; its port.
+    """A Strava with an activity for every id, which encodes the athlete; yields its port.
 
-    One athlete in `jumps` ran far in each round, another one each time.
+    One athlete in `jumps` ran far in each round, a different one each time.
     """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -114,7 +114,7 @@ def _activity(number: int, jumps: int) -> dict[str, object]:
 
 @contextmanager
 def _process(serve: Serve, *, limit: int) -> Iterator[int]:
-    """A server in a process of its own, on a port of its own."""
+    """Run a server in its own process; yields its port."""
     port = multiprocessing.Value("i", 0)
 
     def live() -> None:

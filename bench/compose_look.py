@@ -29,7 +29,7 @@ SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 def mails() -> dict[str, Email]:
-    """Every mail worth a look, by name."""
+    """Every mail to take pictures of, by name."""
     composer = Composer(
         signer=Signer(["made for the picture"], "https://easeback.example.org"), checkins=True
     )

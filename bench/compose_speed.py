@@ -23,7 +23,7 @@ from worker.notify.weekly import week_chart
 
 
 def measured(work: Callable[[], object], count: int) -> list[float]:
-    """CPU milliseconds of each of `count` calls, after one that doesn't count."""
+    """CPU milliseconds of each of `count` calls, after one warm-up call."""
     work()
     taken = []
     for _ in range(count):

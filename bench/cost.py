@@ -2,10 +2,10 @@
 
     python bench/cost.py [--against COMMIT] [--rounds N] [--postgres URL]
 
-Processor time of the worker alone: the mail server, the made Strava and PostgreSQL are processes of
-their own. Each round measures the other commit, in a git worktree of its own, and then this tree;
-the figures are medians over the rounds, whose own figures are medians too. Statements and commits
-are counted, and the same on any machine.
+Measures the processor time of the worker alone; the mail server, the simulated Strava and
+PostgreSQL are separate processes. Each round measures the other commit, in a git worktree, and then
+this tree. The figures are medians over the rounds, each of which is a median too. The numbers of
+statements and commits are the same on any machine.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def main() -> None:
 
 @contextmanager
 def tree_at(commit: str) -> Iterator[Path]:
-    """The files of that commit, for as long as the block lasts."""
+    """A worktree of that commit within the block."""
     with tempfile.TemporaryDirectory(prefix="easeback-cost-") as folder:
         tree = Path(folder, "tree")
         git = ["git", "-C", str(ROOT), "worktree"]
@@ -85,7 +85,7 @@ def tree_at(commit: str) -> Iterator[Path]:
 
 
 def measured_in(tree: Path, server: str) -> Figures:
-    """The figures of one tree, by a process whose packages are that tree's."""
+    """The figures of one tree, measured by a process that imports that tree's packages."""
     environment = {**os.environ, "PYTHONPATH": str(tree)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(  # noqa: S603  our own program
@@ -101,7 +101,7 @@ def measured_in(tree: Path, server: str) -> Figures:
 
 
 def measured(server: str) -> Figures:
-    """The figures of the tree that the packages come from."""
+    """The figures of the tree that this process imports."""
     figures = {"weekly mail composed": _composed("weekly"), "alert composed, two charts": {}}
     figures["alert composed, two charts"] = _composed("alert")
     figures |= _jobs(server)
@@ -129,7 +129,7 @@ def _composed(kind: str) -> dict[str, float]:
 
 
 def _jobs(server: str) -> Figures:
-    """Jobs on PostgreSQL, each for every athlete in turn; the first one only warms up."""
+    """Jobs on PostgreSQL, each for every athlete in turn; the first run is a warm-up."""
     from bench import cluster_stage
     from bench.cluster_rounds import event_about
     from worker.jobs.registry import WEEKLY, event_task
@@ -156,7 +156,7 @@ def _jobs(server: str) -> Figures:
 
             def told(before: str = "") -> None:
                 nonlocal clock
-                clock += timedelta(minutes=2)  # what comes sooner is gathered
+                clock += timedelta(minutes=2)  # events that arrive sooner are gathered
                 for athlete in athletes:
                     activity = str(event_about(athlete.id, round_number=3)["object_id"])
                     event = ServiceEvent(cluster_stage.SUBSCRIPTION, str(athlete.id), activity)
@@ -183,7 +183,7 @@ def _jobs(server: str) -> Figures:
 
 
 def _each(services: Any, athletes: Any, work: Callable[[Any], object]) -> dict[str, float]:
-    """The median over the athletes, with what the last one's job asked of the database."""
+    """The median over the athletes, and the statements of the last one's job."""
     from simulators.query_reads import reads
 
     *timed, counted = athletes
@@ -198,7 +198,7 @@ def _each(services: Any, athletes: Any, work: Callable[[Any], object]) -> dict[s
 
 
 def _first_mail() -> float:
-    """The second process's: the first one may compile."""
+    """Milliseconds of a second process's first mail; the first process may compile."""
     for _ in range(2):
         done = subprocess.run(  # noqa: S603  our own program
             [sys.executable, "-c", FIRST_MAIL], stdout=subprocess.PIPE, text=True, check=True
@@ -207,7 +207,7 @@ def _first_mail() -> float:
 
 
 def _pass() -> float:
-    """`easeback once`, with nothing due: from the start of the interpreter to its end."""
+    """`easeback once` with nothing due, from interpreter start to exit."""
     with tempfile.TemporaryDirectory(prefix="easeback-cost-") as home:
         environment = {**os.environ, "EASEBACK_DATA_DIR": str(Path(home, "data"))}
         taken = []

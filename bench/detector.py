@@ -1,13 +1,13 @@
 """How good the detector is, in one table: `python -m bench.detector [FOLDER ...] [--quick]`.
 
-`--climb 10` counts in kilometre-effort, 1 km more for each 100 m up, where histories know it.
+`--climb 10` counts kilometre-effort, 1 km more for each 100 m of climb, if the histories have it.
 
-On real histories (see `bench.histories`): mails per active runner-year, re-training winters
-warned, crossings found on the very run; beside what others warn by. On made ones: how quiet it
-is for steady runners and whether it finds each kind of jump. `--quick` makes a tenth of the made
-runners. Of several folders each is judged by itself, and then all together; of each its halves
-too, every second runner: thresholds are chosen on the tuning half (`bench.detector_choice`) and
-judged on the other.
+On real histories (see `bench.histories`): mails per active runner-year, share of re-trainings
+warned about, and of crossings found on the very run, next to other warning rules. On made
+histories: how quiet it is for steady runners and whether it finds each kind of jump. `--quick`
+makes a tenth of the made runners. Each folder is judged by itself, then all together, and each in
+two halves of every second runner: thresholds are chosen on the tuning half
+(`bench.detector_choice`) and judged on the other.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _asked(groups: dict[str, list[Judged]]) -> Iterator[str]:
-    """What was asked for, of each part of the runners."""
+    """The required figures for each group of runners."""
     yield (
         "| real runners | mails a year: median | 90th percentile | re-trainings found | mailed "
         "| of | rises mailed | of | mails for one run | inside 1.10 x the longest of 90 days "
@@ -71,7 +71,7 @@ def _asked(groups: dict[str, list[Judged]]) -> Iterator[str]:
 
 
 def _rivals(runners: Sequence[Judged]) -> Iterator[str]:
-    """What others would have mailed to the same runners."""
+    """What other warning rules would have mailed to the same runners."""
     yield "| beside it | mails a year: median | 90th percentile | re-trainings warned |"
     yield "|---|---|---|---|"
     for name, rule in RIVALS.items():
@@ -116,7 +116,7 @@ def _made(made: int) -> Iterator[str]:
 
 def _steady_row(noise: float, made: int) -> str:
     years = 4
-    # One more runner than the division gives: a year has a little more than 52 weeks.
+    # One runner more than the division gives, because a year has slightly more than 52 weeks.
     runners = [steady(seed, weeks=52 * years, noise=noise) for seed in range(made // years + 1)]
     lived = sum(map(active_years, runners))
     counts = [
@@ -137,7 +137,7 @@ def _jump_row(name: str, jumps: Sequence[Jump]) -> str:
 
 
 def _found_at_once(jump: Jump) -> bool:
-    """Whether the first run that crosses the jump's rule, plainly read, has its finding."""
+    """Whether the first run that crosses the jump's rule by its plain reading has a finding."""
     crossed = (d for d, kind in crossings(jump.runs, since=jump.since) if kind == jump.kind)
     day = next(crossed, None)
     if day is None:

@@ -1,10 +1,10 @@
 """Whether the thresholds are the ones to choose: `python -m bench.detector_choice FOLDER ...`.
 
-One at a time is moved, the others stay, and the tuning half of each folder (every second runner
-by name) is judged anew. A value is *better* than ours where it mails no less of the re-trainings
-and of a month's rises, with no more mails in the median and at the 90th percentile, does better in
-one of the four, and misses nothing that was asked. Last comes the judging half by our thresholds,
-which no line above has seen.
+One threshold at a time is varied, and the tuning half of each folder (every second runner by name)
+is judged again. A value is *better* than ours if it warns of no fewer re-trainings and monthly
+rises, with no more mails in the median and at the 90th percentile, improves one of these four, and
+misses no required figure. The last line judges our thresholds on the other half, which no line
+above has used.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def _judged_again(one: Judged, rules: Rules) -> tuple[Replayed, ...]:
 
 
 def _mailed_again(one: Judged, rules: Rules) -> tuple[Replayed, ...]:
-    """The same findings, and which of them other rules would have mailed."""
+    """The same findings, with the ones that other rules would have mailed."""
     mailed: list[MailedAlert] = []
     replayed: list[Replayed] = []
     for verdict, group in groupby(one.replayed, key=attrgetter("verdict")):
@@ -91,7 +91,7 @@ def _mailed_again(one: Judged, rules: Rules) -> tuple[Replayed, ...]:
 
 
 def _is_better(one: Score, ours: Score) -> bool:
-    """Whether nothing is worse and something better; what was asked for is met by both."""
+    """Whether nothing is worse and something is better, with all required figures met by both."""
     pairs = (
         (one.winters_mailed, ours.winters_mailed),
         (one.rises_mailed, ours.rises_mailed),

@@ -1,7 +1,7 @@
-"""What others warn by, on the same runs: the folk rule, load ratios, monotony.
+"""Other warning rules on the same runs: the folk rule, load ratios, monotony.
 
-Each is asked on every day with a run once six weeks of history are there, and mails at most once
-in 14 days, as the detector does. They are read as their authors or their users state them.
+Each is evaluated on every day with a run after six weeks of history, and mails at most once in 14
+days, as the detector does. They are implemented as their authors or users state them.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,7 @@
-"""What the detector is asked on real runners, and what came: of any group, by any rules.
+"""The required figures on real runners, and how far any rules meet them for any group.
 
-A *re-training*, a month's *rise* and a year are as `docs/evidence.md` has them. Thresholds are
-chosen on the tuning half of each folder, every second runner by name, and judged on the other.
+A *re-training*, a month's *rise* and an active year are defined in `docs/evidence.md`. Thresholds
+are chosen on the tuning half of each folder, every second runner by name, and judged on the other.
 """
 
 import sys
@@ -19,9 +19,9 @@ from worker.domain.rules import Rules
 RULES = Rules()
 WEEK = timedelta(weeks=1)
 EIGHT = 8
-"""Weeks: the stretch by which seasons are compared, and within which a warning counts."""
+"""Weeks: the periods by which seasons are compared, and in which a warning counts."""
 LEAST_BEFORE_M = 10_000 * EIGHT
-"""Who ran less than 10 km a week at their best had no season to lose."""
+"""Runners below 10 km a week at their best had no season to lose."""
 LEAST_RUN_M = 5000
 HISTORY_WEEKS = 26
 APART_WEEKS = 26
@@ -33,7 +33,7 @@ INSIDE = 1.10
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One real runner, what the detector made of them, and when they came back from a season."""
+    """One real runner, the detector's findings, and the re-trainings."""
 
     runner: Runner
     history: History
@@ -52,7 +52,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What was asked for, of a group of runners; shares are parts of 1."""
+    """The required figures for a group of runners; shares are between 0 and 1."""
 
     median: float
     ninetieth: float
@@ -66,7 +66,7 @@ class Score:
 
     @property
     def missed(self) -> list[str]:
-        """Which of the figures that were asked for are missed."""
+        """The required figures that are missed."""
         asked = {
             "median": self.median <= 6.2,
             "90th percentile": self.ninetieth <= 8.5,
@@ -87,7 +87,7 @@ def judged(runner: Runner) -> Judged:
 
 
 def parts(folders: Mapping[str, Sequence[Judged]]) -> dict[str, list[Judged]]:
-    """The folders and all, each whole, then its tuning half, then its judging half."""
+    """Each folder and all together: whole, then the tuning half, then the judging half."""
     halves = {"": (0, 1), ", tuning half": (0, 2), ", judging half": (1, 2)}
     groups = {
         f"{name}{half}": list(runners[first::step])
@@ -130,26 +130,26 @@ def score(runners: Sequence[Judged]) -> Score:
 
 
 def ninetieth(rates: Sequence[float]) -> float:
-    """The 90th percentile; between two neighbours it's interpolated."""
+    """The 90th percentile, interpolated between neighbours."""
     return quantiles(rates, n=10, method="inclusive")[-1]
 
 
 def warned(winters: Sequence[date], days: Sequence[date]) -> int:
-    """How many re-trainings had one of these days in their first eight weeks."""
+    """The number of re-trainings with one of these days in their first eight weeks."""
     return sum(any(start <= day < start + EIGHT * WEEK for day in days) for start in winters)
 
 
 def active_years(runs: Sequence[Run]) -> float:
-    """Weeks with a run, in years."""
+    """The number of weeks with a run, in years."""
     return len({run.day - timedelta(days=run.day.weekday()) for run in runs}) / 52.18
 
 
 def retrainings(runs: Sequence[Run]) -> Iterator[date]:
-    """The Mondays on which a runner begins to come back from an easy season.
+    """The Mondays on which a runner starts to come back from an easy season.
 
-    Eight weeks at most half of an earlier eight (within the year before), then eight at least
-    1.8 times that and back to 70 %. At least half a year of history must lie before, and a run
-    of 5 km, the shortest that the rules look at. Of the neighbouring weeks that all qualify the
+    Eight weeks at no more than half of an earlier eight (within the year before), then eight at
+    least 1.8 times that and back to 70 %. At least half a year of history must lie before, and a
+    run of 5 km, the shortest that the rules consider. Of neighbouring weeks that all qualify, the
     one with the greatest rise counts.
     """
     sums = weekly_m(runs)
@@ -182,9 +182,10 @@ def _rises(sums: Sequence[float]) -> Iterator[tuple[int, float]]:
 
 
 def months_risen(history: History) -> Iterator[date]:
-    """The days on which four weeks have risen far above any four of the twelve before them.
+    """The days on which four weeks rise far above any four of the twelve weeks before them.
 
-    By half as much again, and by 30 km or as much again; of a rise that goes on the first day.
+    Far above: by half, and by 30 km or to twice as much. Only the first day of a continuing rise
+    counts.
     """
     if history.first_day is None or history.last_day is None:
         return

@@ -1,7 +1,7 @@
 """How fast the detector is: `python -m bench.detector_speed`.
 
-Histories of 1, 3, 10 and 30 years at 300 runs a year: building the history, replaying it whole,
-and judging one new run against it. A judgement must cost the same however long the life.
+Builds histories of 1, 3, 10 and 30 years at 300 runs a year, replays them, and judges one new run
+against them. Judging a run must take the same time however long the history.
 """
 
 import time

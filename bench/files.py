@@ -1,8 +1,8 @@
 """All there is to say about reading files, in one go: `python -m bench.files [FOLDER]`.
 
-The readers side by side, what becomes of every file of a collection (FOLDER, else
-EASEBACK_REAL_DATA), and the curve of an import. Without a collection the first part reads made
-files, and the second says that there is none.
+Compares the readers, shows the outcome of every file of a collection (FOLDER, or else
+EASEBACK_REAL_DATA), and measures imports of growing size. Without a collection the first part reads
+made files, and the second reports that there is none.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def collection(folder: Path) -> Iterator[str]:
-    """How many files came to what, and the reason of each that can't be read."""
+    """How many files had each outcome, and the reason of each that can't be read."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     if not paths:
         yield f"nothing is in {folder}"

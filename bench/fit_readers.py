@@ -2,11 +2,11 @@
 
     python bench/fit_readers.py [--files N]
 
-The files are those of the folder in EASEBACK_REAL_DATA (its `*.fit` at any depth); without it some
-are made. Each reader has one job: the sessions of every file, from bytes in memory, and a file that
-it refuses half-way still counts for what it told before. All run in this one process, one after
-another. A reader that isn't installed is named and left out; `pip install fitdecode
-garmin-fit-sdk fitfast pyfitparsernative pyroparse` brings them all.
+The files are all `*.fit` in the folder EASEBACK_REAL_DATA, at any depth; without it some are made.
+Each reader reads the sessions of every file from bytes in memory; a file that it refuses half-way
+counts with the sessions read by then. All run in this process, one after another. A reader that
+isn't installed is named and left out; `pip install fitdecode garmin-fit-sdk fitfast
+pyfitparsernative pyroparse` installs them all.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def easeback(content: bytes) -> Sessions:
 
 
 def easeback_whole(content: bytes) -> Sessions:
-    """The whole reader: sessions, checksum, offset, records where needed, the verdict."""
+    """The product's whole reader: sessions, checksum, offset, records if needed, the verdict."""
     runs = parse_fit(content)
     for run in runs if isinstance(runs, tuple) else ():
         yield {"sport": "running", "total_distance": run.distance_m,
@@ -89,7 +89,7 @@ def fitfast(content: bytes) -> Sessions:
 
 
 def fitfast_columns(content: bytes) -> Sessions:
-    """Its quickest call: the numbers of one kind of message alone."""
+    """fitfast's quickest call: the numbers of one kind of message."""
     import fitfast as library
 
     columns = library.records(content, message="session")
@@ -133,7 +133,7 @@ READERS: dict[str, tuple[str, Callable[[bytes], Sessions]]] = {
 
 @dataclass
 class Outcome:
-    """What one reader made of all files."""
+    """The results of one reader over all files."""
 
     seconds: list[float] = field(default_factory=list)
     runs: dict[Path, list[float]] = field(default_factory=dict)
@@ -141,7 +141,7 @@ class Outcome:
 
 
 def measure(files: dict[Path, bytes]) -> dict[str, Outcome]:
-    """All readers that are installed, file by file in turn, so that they share every lull."""
+    """Run all installed readers file by file in turn, so that a slow moment affects them all."""
     outcomes: dict[str, Outcome] = {}
     for name, (package, _) in READERS.items():
         with contextlib.suppress(PackageNotFoundError):
@@ -149,7 +149,7 @@ def measure(files: dict[Path, bytes]) -> dict[str, Outcome]:
             outcomes[name] = Outcome()
     first = next(iter(files.items()))
     for name in outcomes:
-        measure_one(name, *first, Outcome())  # imports, caches
+        measure_one(name, *first, Outcome())  # warm imports and caches
     for path, content in files.items():
         for name, outcome in outcomes.items():
             measure_one(name, path, content, outcome)
@@ -159,7 +159,7 @@ def measure(files: dict[Path, bytes]) -> dict[str, Outcome]:
 def measure_one(name: str, path: Path, content: bytes, outcome: Outcome) -> None:
     read = READERS[name][1]
     sessions: list[dict[str, Any]] = []
-    gc.collect()  # another reader's leavings are its own
+    gc.collect()  # free the garbage of the previous reader
     start = time.process_time()
     try:
         sessions.extend(read(content))
@@ -176,7 +176,7 @@ def _number(session: dict[str, Any]) -> float:
 
 
 def compare_fields(files: dict[Path, bytes]) -> tuple[int, int, int, list[str]]:
-    """Files, sessions and fields compared with plain fitparse, and where they differ."""
+    """Numbers of files, sessions and fields that equal plain fitparse's, and the differences."""
     from fitparse import FitFile
 
     read = compared = fields = 0
@@ -224,7 +224,7 @@ def real_files(limit: int | None) -> dict[Path, bytes]:
 
 
 def is_run(content: bytes) -> bool:
-    """A running file: one that says so itself, or that the reader here gives a run of."""
+    """Whether the file says that it's running, or our own reader finds a run in it."""
     says_so = any(session.get("sport") == "running" for session in easeback(content))
     return says_so or isinstance(parse_fit(content), tuple)
 
@@ -286,13 +286,13 @@ def print_table(outcomes: dict[str, Outcome], size_mb: float) -> None:
 
 
 def print_lost(outcomes: dict[str, Outcome]) -> None:
-    """Runs with a distance that some other reader gives and we don't; then those that differ."""
+    """Print the runs with a distance that only other readers find, then those that differ."""
     ours = outcomes["easeback, to the verdict"].runs
     lost: list[str] = []
     differ: list[str] = []
     for name, outcome in outcomes.items():
         for path, distances in outcome.runs.items():
-            if len(set(distances)) > len(ours[path]):  # a chain may tell the same run twice
+            if len(set(distances)) > len(ours[path]):  # a chained file may have the same run twice
                 lost.append(f"{path.name}: {name} reads {distances}, Easeback {ours[path]}")
                 continue
             differ += [

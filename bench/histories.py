@@ -1,10 +1,10 @@
 """Histories to judge the detector by: real ones from a folder, made ones from a seed.
 
 A folder of real histories holds CSV files with `start_date_local`, `distance_m` and, if known,
-`moving_s` and `elevation_gain_m`, one file a runner. It is named by an argument or by
-EASEBACK_REAL_DATA; none is part of the project. They are cleaned as the product cleans: duplicates
-merged, the implausible put aside. Made runners have no zones and no duplicates, only the noise that
-is asked for.
+`moving_s` and `elevation_gain_m`, one file per runner. It's named by an argument or by
+EASEBACK_REAL_DATA; none is part of the project. Histories are cleaned as in the product: duplicates
+are merged, implausible runs put aside. Made runners have no zones and no duplicates, only the
+requested noise.
 """
 
 import csv
@@ -27,14 +27,14 @@ START = date(2020, 1, 6)
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """A name to tell runners apart by, and the runs that count."""
+    """A name to tell runners apart, and the runs that count."""
 
     name: str
     runs: tuple[Run, ...]
 
 
 def folder(argument: str | None = None) -> Path:
-    """Where the real histories are; ends the program with one line where nowhere."""
+    """The folder of the real histories; exits with one line if none is named."""
     named = argument or os.environ.get("EASEBACK_REAL_DATA")
     if not named:
         sys.exit("name a folder of histories, or set EASEBACK_REAL_DATA")
@@ -44,7 +44,7 @@ def folder(argument: str | None = None) -> Path:
 
 
 def real(path: Path, *, rules: Rules | None = None) -> tuple[Runner, ...]:
-    """Every runner of a folder, cleaned; each run is as long as it counts by the rules."""
+    """Every runner of a folder, cleaned; each run has the distance that counts by the rules."""
     files = sorted(file for file in path.glob("*.csv") if file.name != "index.csv")
     if not files:
         sys.exit(f"no histories in {path}")
@@ -80,16 +80,16 @@ def _recording(row: dict[str, str], number: int) -> Recording:
 
 
 def run_on(day: date, metres: float, number: int, *, hour: int = 7) -> Run:
-    """One run, at seven in the morning if not told otherwise, at six minutes a kilometre."""
+    """One run at six minutes per kilometre, at `hour` o'clock."""
     started_at = datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
     return Run(number, started_at, day, round(metres, -1), moving_s=metres * 0.36)
 
 
 def steady(seed: int, *, weeks: int, noise: float, start: date = START) -> tuple[Run, ...]:
-    """Somebody who never changes: four runs a week, the last the long one, every fourth week less.
+    """A runner who never changes: four runs a week, the last one long, every fourth week easier.
 
-    A week has 25 to 60 km, the long run a third of it, the cut-back week 70 %; every distance is
-    off by up to `noise` (a share) either way, evenly.
+    A week has 25 to 60 km, the long run a third of it, the easy week 70 %. Every distance is off by
+    up to the share `noise` either way, uniformly.
     """
     planned = enumerate(_steady(random.Random(seed), weeks, noise, start))
     return tuple(run_on(day, metres, number) for number, (day, metres) in planned)
@@ -111,7 +111,7 @@ def _steady(
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """A made history with one sudden rise in it: the rule that must speak, and from which day."""
+    """A made history with one sudden rise: the rule that must fire, and from which day."""
 
     kind: Kind
     runs: tuple[Run, ...]
@@ -141,8 +141,8 @@ def back_as_before(seed: int, *, weeks_off: int) -> Jump:
 def more_runs(seed: int, *, times: float) -> Jump:
     """Steady, then weeks of `times` the volume by more runs, none longer than before.
 
-    The runs that come on top are as long as the mean run and fall on the free days; where there
-    are none left, the day is run twice.
+    The additional runs are as long as the mean run and fall on free days; when none are left, on
+    days with a run.
     """
     runs = steady(seed, weeks=30, noise=0.10)
     since = START + timedelta(weeks=30)

@@ -2,11 +2,11 @@
 
     python -m bench.import_archive [300 1000 3000 10000] [--records 3600] [--zip] [--times 3]
 
-For each size: an account's export is made (once, in --cache; see `make_archive.py`), and imported
-by the command as people run it, into a new SQLite database. Wall time is from start to exit, all
-imports of modules, the judging of every day and the table of activities included. Memory is the
-peak of each process by itself. "again" is the same command a second time. The median of --times
-runs is told. With --records 600 the files are a sixth as large, for curves that go further.
+For each size, an account's export is made (once, in --cache; see `make_archive.py`) and imported by
+the command line into a new SQLite database. Wall time is from start to exit, including module
+imports, judging every day and the activity table. Memory is the peak of each process. "again" is
+the same command a second time. The figures are medians of --times runs. With --records 600 the
+files are a sixth as large, for larger numbers of runs.
 """
 
 import argparse
@@ -30,7 +30,7 @@ LOOK_EVERY_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One run of the command: seconds, MB of the command itself and of its reader, files."""
+    """One run of the command: seconds, MB of the command and of its reader, number of files."""
 
     wall_s: float
     own_mb: float
@@ -105,7 +105,7 @@ def _import(archive: Path, home: str, env: dict[str, str]) -> Import:
 
 
 def peak_mb(pid: int) -> float:
-    """The most memory that a process has held so far; 0 once it is gone."""
+    """The peak memory of a process so far in MB; 0 once it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
     except OSError:
@@ -114,7 +114,7 @@ def peak_mb(pid: int) -> float:
 
 
 def readers(pid: int) -> list[int]:
-    """The process's children, whichever thread's, that have become programs of their own."""
+    """The process's children, of any of its threads, that have called exec."""
     found = []
     for thread in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):

@@ -3,15 +3,14 @@
     python bench/load.py                 about nine minutes
     python bench/load.py --minutes 60    the same day in an hour
     python bench/load.py --short         about two minutes
-    python bench/load.py --hard-times    about ten minutes: what fails, is mended, and is done then
+    python bench/load.py --hard-times    about ten minutes: failures, repairs and recovery
     python bench/load.py --hard-times --postgres URL    the same with a crew of two on PostgreSQL
 
-A real `easeback run --as-of` on SQLite, with made athletes, a made Strava and a real mail server.
-Beside it goes a day's traffic: files dropped all along, visits to pages all along, a minute of
-webhooks at 100 a second, and all weekly mails due in one minute, with a second burst of webhooks
-in that very minute. Each visit and event has its appointed time, and what it takes is counted
-from there: a worker that stalls isn't let off those who waited. Exit status 1 where a promise is
-broken.
+A real `easeback run --as-of` on SQLite, with made-up athletes, a simulated Strava and a real mail
+server. A day's traffic: files and page visits throughout, a minute of webhooks at 100 a second, and
+all weekly mails due in one minute, together with a second burst of webhooks. Each visit and event
+has a scheduled time from which its latency is counted, so a stalled worker is charged for all the
+requests that waited. Exit status 1 if a promise is broken.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Hard times: what can't be done now is done later, and `status` says so meanwhile.
+"""Failures: what can't be done now is done later, and `status` reports it meanwhile.
 
-Each scene makes something fail under a real worker, mends it, and counts what was lost, what came
-twice without a mark that it may have, how long after mending all was done, how long the trouble
-took to be told, and in which words. Alone: a scene's trouble is over before the next one begins.
+Each scene makes something fail under a real worker, repairs it, and counts what was lost, what came
+twice without being flagged, how long recovery took after the repair, how long it took until the
+trouble was reported, and in which words. A scene ends before the next one begins.
 """
 
 import json
@@ -42,7 +42,7 @@ TOLD_WITHIN_S, BACK_WITHIN_S = 90.0, 30.0
 
 @dataclass
 class Scene:
-    """What came of one."""
+    """The outcome of one scene."""
 
     name: str
     lost: int = 0
@@ -56,7 +56,7 @@ class Scene:
 
     @property
     def broken(self) -> bool:
-        """Whether what is promised wasn't kept."""
+        """Whether a promise was broken."""
         late = self.told_s is None or self.told_s > TOLD_WITHIN_S
         return bool(self.lost or self.twice or self.back_s > BACK_WITHIN_S) or (
             late and not self.needs_no_telling
@@ -70,16 +70,16 @@ class Scene:
         )
 
     def mended(self) -> None:
-        """From now on it may be done again."""
+        """Note that the cause is repaired."""
         self.mended_at = time.monotonic()
 
     def back(self) -> None:
-        """All is done."""
+        """Note that all is done."""
         self.back_s = max(0.0, time.monotonic() - self.mended_at)
 
 
 def hard_times(server: str | None = None) -> Iterator[Scene]:
-    """Each scene, as it ends: on SQLite, or with a crew of two on that PostgreSQL server."""
+    """Each scene as it ends, on SQLite or with a crew of two on that PostgreSQL server."""
     with (
         ExitStack() as servers,
         tempfile.TemporaryDirectory(prefix="easeback-hard-") as made,
@@ -104,7 +104,7 @@ def hard_times(server: str | None = None) -> Iterator[Scene]:
 
 @contextmanager
 def _database_on(server: str | None) -> Iterator[str | None]:
-    """An empty database there, gone afterwards; None for None."""
+    """An empty database on the server, dropped afterwards; None for None."""
     if server is None:
         yield None
         return
@@ -122,7 +122,7 @@ def _database_on(server: str | None) -> Iterator[str | None]:
 
 @contextmanager
 def _watched(stage: Stage, name: str, *, about: str = "") -> Iterator[Scene]:
-    """`status` is asked again and again, as an operator would, for what it says `about` this."""
+    """Poll `status` within the block, as an operator would, for problems `about` something."""
     scene = Scene(name)
     began = time.monotonic()
 
@@ -148,7 +148,7 @@ def _easeback(stage: Stage, *words: str) -> "subprocess.CompletedProcess[str]":
 
 
 def _status(stage: Stage, about: str = "") -> str:
-    """The first thing that isn't well and begins so; "" where all is."""
+    """The first problem that begins with `about`; "" if there is none."""
     done = _easeback(stage, "status", "--json")
     if not done.stdout:
         return done.stderr.strip()
@@ -157,9 +157,9 @@ def _status(stage: Stage, about: str = "") -> str:
 
 
 def _readers_killed(stage: Stage) -> Scene:
-    """The machine is short of memory for ten seconds, and kills the reader of files each time."""
+    """The reader of files is killed each time for ten seconds, as by a lack of memory."""
     with _watched(stage, "the reader of files is killed for 10 s") as scene:
-        scene.needs_no_telling = True  # it can be over before anybody has asked
+        scene.needs_no_telling = True  # may be over before anybody has asked
         before = _runs(stage)
         for number in range(FILES):
             day = datetime.now(UTC).date() - timedelta(days=number + 60)
@@ -209,7 +209,7 @@ def _sent(stage: Stage, ids: list[int | None]) -> int:
 
 
 def _came(stage: Stage, scene: Scene, name: str, ids: list[int | None]) -> None:
-    """Which of a scene's mails the server has not, and which it has twice unflagged."""
+    """The scene's mails that the server lacks, and those it has twice without a flag."""
     marks = [f"<{name}-{number}@".encode() for number in range(len(ids))]
     taken = Counter(mark for one in stage.mail.mails for mark in marks if mark in one.content)
     with stage.store.reading() as tx:
@@ -221,9 +221,9 @@ def _came(stage: Stage, scene: Scene, name: str, ids: list[int | None]) -> None:
 
 
 def _recipient_hangs(stage: Stage) -> Scene:
-    """At one recipient's dot the server never answers; the others have their mails meanwhile."""
+    """The server never answers one recipient's final dot; other recipients get their mails."""
     with _watched(stage, f"one recipient hangs, {MAILS} others wait") as scene:
-        scene.needs_no_telling = True  # for nobody waits who could be served
+        scene.needs_no_telling = True  # nobody else has to wait
         stage.mail.hangs_for.add("hangs@example.org")
         ids = _queue(
             stage, "hangs", ["hangs@example.org", *(f"m{n}@example.org" for n in range(MAILS))]
@@ -239,7 +239,7 @@ def _recipient_hangs(stage: Stage) -> Scene:
 
 
 def _server_trickles(stage: Stage) -> Scene:
-    """EHLO is answered byte by byte, well within every time-out of a single byte."""
+    """EHLO is answered byte by byte, within every time-out for a single byte."""
     with _watched(stage, "the mail server trickles", about="mail") as scene:
         stage.mail.drop_all()
         stage.mail.fail("ehlo", "trickle", times=None)
@@ -254,9 +254,9 @@ def _server_trickles(stage: Stage) -> Scene:
 
 
 def _strava_hangs(stage: Stage, fault: FaultKind, does: str) -> Scene:
-    """No byte, or one now and then, well within every time-out of a single one; then all is well.
+    """Strava sends nothing, or a byte now and then within every time-out; then it recovers.
 
-    It's mended as soon as it was told: by then the next call hangs.
+    It's repaired as soon as the trouble is reported; by then the next call hangs.
     """
     with _watched(stage, f"Strava {does}", about="strava") as scene:
         assert isinstance(stage.strava.service, Service)
@@ -281,9 +281,9 @@ def _strava_hangs(stage: Stage, fault: FaultKind, does: str) -> Scene:
 
 
 def _locks_lost(stage: Stage) -> Scene:
-    """PostgreSQL ends the connections that hold the workers' places while mails go out."""
+    """PostgreSQL ends the connections that hold the workers' locks while mails go out."""
     with _watched(stage, "the locks' connections are ended") as scene:
-        scene.needs_no_telling = True  # the workers join anew before anybody could be told
+        scene.needs_no_telling = True  # the workers rejoin before anybody could be told
         ids = _queue(stage, "locks", [f"m{number}@example.org" for number in range(10 * MAILS)])
         until(lambda: _sent(stage, ids) > 0, most_s=LONGEST_S)
         with stage.store.reading() as tx:
@@ -301,7 +301,7 @@ def _locks_lost(stage: Stage) -> Scene:
 
 
 def _server_refuses(stage: Stage, servers: ExitStack) -> Scene:
-    """There is no mail server for a while, then one comes in its place."""
+    """The mail server is down for a while, then another one takes its place."""
     with _watched(stage, f"no mail server for {REFUSING_S:.0f} s") as scene:
         servers.close()
         ids = _queue(stage, "refuses", [f"m{number}@example.org" for number in range(MAILS)])
@@ -315,7 +315,7 @@ def _server_refuses(stage: Stage, servers: ExitStack) -> Scene:
 
 
 def _database_overwritten(stage: Stage) -> Scene:
-    """A copy is written over the database under the worker, as `cp` does it; then restored."""
+    """A copy is written over the database under the worker, as by `cp`; then it's restored."""
     file, copy = stage.home / "data" / "easeback.db", stage.home / "over.db"
     _easeback(stage, "backup", str(copy))
     as_it_was = _content(copy)
@@ -335,7 +335,7 @@ def _database_overwritten(stage: Stage) -> Scene:
 
 
 def _database_swapped(stage: Stage) -> Scene:
-    """Another file takes the database's place under the worker; then the right one is put back."""
+    """Another file replaces the database under the worker; then the right one is put back."""
     file, aside = stage.home / "data" / "easeback.db", stage.home / "aside.db"
     wrong = stage.home / "wrong.db"
     _easeback(stage, "backup", str(wrong))
@@ -361,13 +361,13 @@ def _database_swapped(stage: Stage) -> Scene:
 
 
 def _content(file: Path) -> str:
-    """All rows; the bytes change already where somebody only looks."""
+    """All rows of all tables; the bytes of the file change even by reading."""
     with closing(sqlite3.connect(file)) as connection:
         return "\n".join(connection.iterdump())
 
 
 def _database_gone(stage: Stage) -> Scene:
-    """The file isn't there at a start, with copies beside it; then a copy is restored."""
+    """The file is missing at the start, with backups beside it; then one is restored."""
     data, copy = stage.home / "data", stage.home / "copy.db"
     _easeback(stage, "backup", str(copy))
     rows = _runs(stage)

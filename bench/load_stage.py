@@ -1,4 +1,4 @@
-"""What the worker under load is put into: athletes, a made Strava, a mail server, a folder."""
+"""The environment of the worker under load: athletes, simulated servers, a folder."""
 
 import json
 import os
@@ -34,12 +34,12 @@ KEY, TOKEN = "a key of the load bench long enough", "a token of the load bench"
 WEBHOOK = webhook_path("strava", (KEY,))
 SUBSCRIPTION = 7
 SHORT_RUN_M = 1500.0
-"""What Strava tells of raises nobody's week by enough for an alert."""
+"""Runs at Strava are too short to raise a week by enough for an alert."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """When what happens, in seconds after the worker is up."""
+    """The schedule, in seconds after the worker is up."""
 
     lasts_s: float
     burst_s: float
@@ -51,7 +51,7 @@ class Plan:
 
 
 def plan_of(minutes: float) -> Plan:
-    """A day in so many minutes: files and visits go on all along, the bursts last their minute."""
+    """A day in that many minutes: files and visits throughout, bursts of a minute."""
     lasts_s = minutes * 60
     return Plan(lasts_s=lasts_s, burst_s=60, bursts_at_s=(lasts_s / 8, lasts_s * 3 / 8))
 
@@ -60,11 +60,11 @@ SHORT = Plan(lasts_s=80, burst_s=10, bursts_at_s=(5, 25))
 
 
 class TimedSink(SmtpServer):
-    """Takes every mail and remembers when."""
+    """A mail server that notes the time of each mail."""
 
     def __init__(self) -> None:
-        # It's time that is measured here; and the athletes' names hold numbers, which only one part
-        # of a mail tells.
+        # Linting would distort the times, and it fails on the numbers in athletes' names, which
+        # only one part of a mail has.
         super().__init__(lints=False)
         self.taken_at: list[float] = []
 
@@ -75,7 +75,7 @@ class TimedSink(SmtpServer):
 
 
 class GoingClock(Clock):
-    """A clock that goes, ahead of this machine's."""
+    """A running clock, ahead of this machine's."""
 
     def __init__(self, lead: timedelta) -> None:
         self._lead = lead
@@ -87,7 +87,7 @@ class GoingClock(Clock):
 
 @dataclass
 class TimedService(Service):
-    """The made Strava, which remembers when each single activity was looked at."""
+    """A simulated Strava that notes when each activity was fetched."""
 
     looks: list[tuple[str, float]] = field(default_factory=list)
 
@@ -100,7 +100,7 @@ class TimedService(Service):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """All that the worker is put into."""
+    """The environment of the worker."""
 
     folder: Path
     store: Store
@@ -167,12 +167,12 @@ def staged(plan: Plan, athletes: int) -> Iterator[Stage]:
 
 
 def _no_limits() -> Limits:
-    """A real Strava would let 200 athletes wait for hours: that is measured elsewhere."""
+    """A real Strava's limits would delay 200 athletes for hours; that's measured elsewhere."""
     return Limits(Limit("Ratelimit", 10**6, 10**7), Limit("Readratelimit", 10**6, 10**7))
 
 
 def _seed(store: Store, service: Service, number: int, now: datetime) -> Athlete:
-    """An athlete with half a year of steady runs, a grant, and the weekly hour that all share."""
+    """Add an athlete with half a year of steady runs, a grant, and the same weekly hour as all."""
     name = f"Athlete {number:03}"
     with store.transaction() as tx:
         athlete = tx.athletes.add(
@@ -202,7 +202,7 @@ def grant(tx: Transaction, service: Service, athlete: Athlete, number: int, now:
         athlete, account_id=str(account.id), encrypted=sealed, expires_at=consent.access.expires_at,
         scopes=scopes, now=now,
     )  # fmt: skip
-    # Read to this day, and asked again as everybody is: each quarter of an hour.
+    # Read up to this day, and polled every quarter of an hour like everybody.
     tx.source("strava").save_standing(
         athlete,
         {"read_until": now, "read_back_to": now - timedelta(days=500), "looked_back_at": now},
@@ -219,7 +219,7 @@ def free_port() -> int:
 
 @contextmanager
 def working(stage: Stage, plan: Plan, keep: Path | None) -> Iterator["subprocess.Popen[bytes]"]:
-    """The worker, up; its weekly hour comes at the plan's time."""
+    """The running worker; its weekly hour is that of the plan."""
     as_of = WEEKLY_AT - timedelta(seconds=plan.weekly_at_s)
     command = [sys.executable, "-m", "worker", "run", "--as-of", as_of.isoformat()]
     log = (keep or stage.folder) / "load.log"
@@ -248,7 +248,7 @@ def asks(
     *,
     also: int = 0,
 ) -> bool:
-    """One request over a connection of its own; True where the answer was 200 (or `also`)."""
+    """One request over a new connection; True if the answer was 200 (or `also`)."""
     connection = HTTPConnection("127.0.0.1", stage.port, timeout=30)
     try:
         connection.request(method, path, body, dict(headers or {}))

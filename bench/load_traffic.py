@@ -1,4 +1,4 @@
-"""A day's load: files, visits and webhooks, each at its appointed time, and what was seen."""
+"""A day's load: files, visits and webhooks at their scheduled times, and their latencies."""
 
 import json
 import random
@@ -24,12 +24,12 @@ FILES_A_DAY = 1.3
 EVENTS_PER_S = 100
 VISITS_PER_S = 5
 SETTLES_S = 60
-"""Given after the last of the traffic for what is under way."""
+"""Time given after the traffic for pending work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """What was asked for when, and how long after that the answer had come; None: it failed."""
+    """When something was requested, and how long its answer took; None: it failed."""
 
     what: str
     at: float
@@ -38,7 +38,7 @@ class Took:
 
 @dataclass
 class Seen:
-    """What the outside saw, by its own clock (seconds since the epoch)."""
+    """What was observed from outside, in seconds since the epoch."""
 
     dropped: dict[str, float] = field(default_factory=dict)
     announced: dict[str, float] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Seen:
 
 
 def live(stage: Stage, plan: Plan, worker: "subprocess.Popen[bytes]", began: float) -> Seen:
-    """Let the day go by."""
+    """Run the day's traffic."""
     seen = Seen()
     ended = threading.Event()
     watches = [
@@ -76,7 +76,7 @@ def live(stage: Stage, plan: Plan, worker: "subprocess.Popen[bytes]", began: flo
 
 
 def _settle(stage: Stage, seen: Seen) -> None:
-    """Wait for what is under way, but not for ever."""
+    """Wait for pending work, within a limit."""
     until = time.time() + SETTLES_S
     while time.time() < until:
         with stage.store.reading() as tx:
@@ -88,7 +88,7 @@ def _settle(stage: Stage, seen: Seen) -> None:
 
 
 def _drop_files(stage: Stage, plan: Plan, seen: Seen, began: float) -> None:
-    """A day's files, evenly; every tenth holds a jump, which wants an alert."""
+    """Drop a day's files evenly; every tenth is a jump that needs an alert."""
     number_of_files = round(len(stage.athletes) * FILES_A_DAY)
     day = WEEKLY_AT.date()
     for number in range(number_of_files):
@@ -106,7 +106,7 @@ def _drop_files(stage: Stage, plan: Plan, seen: Seen, began: float) -> None:
 
 
 def _visit(stage: Stage, plan: Plan, seen: Seen, began: float) -> None:
-    """Visits to pages, evenly over athletes and pages; each athlete from their own address."""
+    """Visit pages evenly over athletes and pages; each athlete has their own address."""
     signer = Signer([KEY], stage.origin)
     pages = ("athlete", "checkin", "answer", "unsubscribe", "status", "readyz", "json")
 
@@ -132,7 +132,7 @@ def _visit(stage: Stage, plan: Plan, seen: Seen, began: float) -> None:
 
 
 def _announce(stage: Stage, plan: Plan, seen: Seen, began: float) -> None:
-    """Two bursts of webhooks: each activity is told of again and again, as titles are edited."""
+    """Two bursts of webhooks: repeated events for each activity, as after edits of titles."""
     dice = random.Random(1)
     for at_s, activities in zip(plan.bursts_at_s, stage.activities, strict=True):
         total = int(plan.burst_s * EVENTS_PER_S)
@@ -161,7 +161,7 @@ def _paced(
     *,
     threads: int,
 ) -> list[Took]:
-    """Ask `total` times, each at its appointed time whatever became of those before."""
+    """Make `total` requests at their scheduled times, whatever became of earlier ones."""
     took: list[Took] = []
     numbers, lock = count(), threading.Lock()
 
@@ -189,7 +189,7 @@ def _wait_until(at: float) -> None:
 
 
 def _watch_memory(pid: int, seen: Seen, began: float, ended: threading.Event) -> None:
-    """The worker's memory each second, without its reader's, which comes and goes."""
+    """The worker's memory each second, without that of its file reader."""
     status = Path(f"/proc/{pid}/status")
     while not ended.wait(1.0):
         for line in status.read_text().splitlines():
@@ -198,7 +198,7 @@ def _watch_memory(pid: int, seen: Seen, began: float, ended: threading.Event) ->
 
 
 def _watch_runs(stage: Stage, seen: Seen, ended: threading.Event) -> None:
-    """When each run that Strava told of is first there, to the half second."""
+    """When each run of a Strava event was first in the store, to half a second."""
     query = select(tables.recording.c.external_id).where(tables.recording.c.source == "strava")
     while not ended.wait(0.5):
         with stage.store.reading() as tx:

@@ -13,14 +13,14 @@ from worker.store import tables
 LATEST_S = 120.0
 SLOWEST_PAGE_MS = 200.0
 SLOWEST_WEBHOOK_MS = 2000.0
-"""So long Strava waits for an answer."""
+"""Strava waits this long for an answer."""
 
 MOST_GROWTH_MB = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row of the table; `broken` where the promise isn't kept."""
+    """One row of the table; `broken` if the promise wasn't kept."""
 
     what: str
     figures: str
@@ -31,17 +31,17 @@ class Line:
 
 
 def judge(stage: Stage, plan: Plan, seen: Seen, began: float) -> Iterator[Line]:
-    """What the store and the mail server say of it."""
+    """The rows, from the store, the mail server and the observations."""
     with stage.store.reading() as tx:
         letters = [one for one in tx.outbox.all() if one.state == "sent" and one.sent_at]
         rows = tx.connection.execute(select(tables.inbox_file)).all()
         looked = {row.path: row.looked_at.timestamp() for row in rows if row.verdict == "imported"}
     sent_at = sorted(one.sent_at.timestamp() for one in letters if one.sent_at)
-    # The worker's clock goes as ours does; how far it's ahead shows in mails that both have seen.
+    # The worker's clock runs at our pace; its lead shows in mails that both clocks have dated.
     lead = median(a - b for a, b in zip(sent_at, sorted(stage.sink.taken_at), strict=False))
     taken_in = [looked[path] - lead - at for path, at in seen.dropped.items() if path in looked]
     yield _late("files, until taken in", len(seen.dropped), taken_in)
-    # In a long day a poll comes upon some runs before anything is said of them.
+    # In a long day polling finds some runs before their event arrives.
     there = [
         max(0.0, seen.there[one] - at) for one, at in seen.announced.items() if one in seen.there
     ]
@@ -95,7 +95,7 @@ def _quick(what: str, took: Sequence[Took], *, most_ms: float = SLOWEST_PAGE_MS)
 
 
 def _flat(memory_mb: Sequence[tuple[float, float]], *, since_s: float) -> Line:
-    """Flat: after the burst and the weekly mails, the rest of the day adds nothing to speak of."""
+    """Whether memory stays flat for the rest of the day after the burst and the weekly mails."""
     after = [mb for at, mb in memory_mb if at >= since_s]
     half = len(after) // 2
     growth = median(after[half:] or [0]) - median(after[:half] or [0])

@@ -3,9 +3,9 @@
     python -m bench.make_archive FOLDER 3000 [--records 3600] [--zip]
 
 Each run is a FIT file of one record a second with position, altitude, heart rate, cadence, speed
-and distance (an hour of them is 105 kB, 68 kB packed), gzipped, under `activities/`;
-`activities.csv` beside them tells of the same runs as an account's export does. The runs are spread
-over the last years, one a day and, beyond 9,000, more. The same arguments give the same bytes.
+and distance (105 kB for an hour, 68 kB compressed), gzipped, under `activities/`. `activities.csv`
+beside them lists the same runs, like an account's export. The runs are spread over the last years,
+one a day, or more if there are over 9,000. The same arguments give the same bytes.
 """
 
 import argparse
@@ -33,7 +33,7 @@ HEADER = (
     "Athlete Weight,Bike Weight,Elapsed Time,Moving Time,Distance,Max Speed,Competition"
 )
 
-# Of each message: its number, its fields as (number, size, base type), its values' layout.
+# For each message: its number, its fields as (number, size, base type), its struct format.
 RECORD_FIELDS = ((253, 4, 0x86), (0, 4, 0x85), (1, 4, 0x85), (5, 4, 0x86), (2, 2, 0x84),
                  (6, 2, 0x84), (3, 1, 0x02), (4, 1, 0x02), (13, 1, 0x01), (53, 1, 0x02),
                  (39, 2, 0x84), (40, 2, 0x84))  # fmt: skip
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def make(folder: Path, runs: int, *, records: int = SECONDS, packed: bool = False) -> Path:
-    """The archive, made once and whole: the folder, or the zip in it."""
+    """The archive, made once and renamed when complete: the folder, or the zip in it."""
     if not folder.exists():
         part = folder.with_name(f".{folder.name}.{os.getpid()}")
         (part / "activities").mkdir(parents=True)
@@ -91,7 +91,7 @@ def _pack(folder: Path) -> None:
 
 
 def starts(runs: int) -> Iterator[datetime]:
-    """When the runs began, oldest first: one a day, and several where there are too many."""
+    """Start times, oldest first: one a day, or several if there are too many runs."""
     days = min(runs, MOST_DAYS)
     for number in range(runs):
         day, nth = number * days // runs, number % (runs // days + 1)
@@ -99,7 +99,7 @@ def starts(runs: int) -> Iterator[datetime]:
 
 
 def fit_file(number: int, started_at: datetime, *, records: int = SECONDS) -> tuple[float, bytes]:
-    """The metres and the file of one run of an hour, `records` points evenly over it."""
+    """The metres and the file of an hour's run with `records` evenly spaced points."""
     chance = random.Random(number)
     begin = round((started_at - EPOCH).total_seconds())
     end = begin + SECONDS

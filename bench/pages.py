@@ -53,7 +53,7 @@ def main() -> None:
             f"{wanted.athletes} athletes with {wanted.runs} runs each, "
             f"filled in {time.perf_counter() - begun:.0f} s"
         )
-        # What pages of athletes don't use is left out.
+        # Services that the athletes' pages don't use are left out.
         services = Services(store, None, None, Composer(), (), Rules(), "")  # type: ignore[arg-type]
         signer = Signer(["made"], BASE_URL)
         web = WebContext(services, signer, lambda: NOW, BASE_URL, Path(folder))
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def fill(store: Store, athletes: int, runs: int) -> None:
-    """Athletes with runs over two years and a jump at the end; every tenth hurts all month."""
+    """Add athletes with two years of runs and a jump at the end; every tenth hurts all month."""
     chance = random.Random(1)
     with store.transaction() as tx:
         first = tx.athletes.add(Athlete(0, "Athlete 1", "a1@example.org", NOW))
@@ -176,7 +176,7 @@ def _pages(
 
 
 def _visit(server: WebServer, method: str, path: str) -> tuple[float, float]:
-    """Milliseconds by the clock, and of CPU on both ends: a busy machine changes the first only."""
+    """Wall milliseconds, and CPU milliseconds of both ends; load affects only the first."""
     at = urlsplit(server.address)
     body = urlencode({"feels": "fine"}) if method == "POST" else None
     headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}

@@ -1,12 +1,12 @@
 """Whether plans keep their promises, in one table: `python -m bench.plans [FOLDER ...]`.
 
-For random Mondays of real histories (see `bench.histories`) a race of 10, 21.1 or 42.2 km in 8 to
-20 weeks is planned, with the findings of the weeks before, and the plan is followed to the metre.
-Counted is what must not happen: a finding on the way, a week whose runs don't fit into its total,
-a week far above those before it, no easy week in four, another plan a week later, and a race out
-of reach that is still so when it is moved by the weeks that are missing. A finding that rests on
-days before the plan is counted apart: a ramp in the first week; a month's rise in the first four,
-whether those days alone are over its limit, so that any run at all is one, or the plan's days too.
+On random Mondays of real histories (see `bench.histories`) a race of 10, 21.1 or 42.2 km in 8 to 20
+weeks is planned, with the findings of the weeks before, and the plan is followed to the metre. The
+table counts what must not happen: a finding on the way, a week whose runs don't add up to its
+total, a week far above those before it, four weeks without an easy one, a different plan a week
+later, and a race still out of reach after moving it by the missing weeks. Findings that rest on
+days before the plan are counted separately: a ramp in the first week; a month's rise in the first
+four, split by whether those earlier days alone exceed the limit, so that any run would cause it.
 """
 
 import argparse
@@ -31,13 +31,13 @@ DAY, WEEK = timedelta(days=1), timedelta(weeks=1)
 RACES_M = (10_000, 21_100, 42_200)
 WEEKS_AHEAD = (8, 20)
 FIRST_WEEKS = 8
-"""Weeks of a history in which no plan is asked for."""
+"""Weeks at the start of a history for which no plan is made."""
 SAME = 0.05
 FAR_ABOVE = 1.5
 STEP_BACK = 0.86
 STEP_M = 10.0
 PARTLY_PAST_WEEKS = {"ramp": 1, "month": 4}
-"""In so many weeks of a plan a finding of the kind rests on days before the plan as well."""
+"""By kind: the first weeks of a plan in which a finding also rests on days before the plan."""
 RAMP = "a ramp in the first week"
 PAST_ALONE = "a month's rise in the first four weeks, by the days before the plan alone"
 PAST_AND_PLAN = "a month's rise in the first four weeks, by those days and the plan's"
@@ -45,7 +45,7 @@ PAST_AND_PLAN = "a month's rise in the first four weeks, by those days and the p
 
 @dataclass(slots=True)
 class Tally:
-    """What was counted over all plans."""
+    """Counts over all plans."""
 
     states: Counter[str] = field(default_factory=Counter)
     broken: Counter[str] = field(default_factory=Counter)
@@ -128,7 +128,7 @@ def _sums(planned: Plan, name: str, tally: Tally) -> None:
 
 
 def _steps(planned: Plan, known: History, name: str, tally: Tally) -> None:
-    """No week far above the mean of four before it but in a return, and one of four easier."""
+    """Count weeks far above the four before (except in a return), and fours without an easy one."""
     today = planned.weeks[0].starts_on
     back = known.return_from(today, rules=RULES) is not None
     weeks_m = [known.sum_m(today - WEEK * n, today - WEEK * (n - 1) - DAY) for n in (4, 3, 2, 1)]
@@ -157,7 +157,7 @@ def _warned(lived: Sequence[Run], today: date, race: Race, name: str, tally: Tal
 
 
 def _rests_on(finding: Finding, history: History, today: date) -> str:
-    """What a finding that rests partly on days before the plan could have been kept from by."""
+    """Which days a finding that rests partly on days before the plan depends on."""
     if finding.kind != "month":
         return RAMP
     base_m = finding.baseline_m
@@ -175,7 +175,7 @@ def _again(
     name: str,
     tally: Tally,
 ) -> None:
-    """The plan of a week later, the week having been run."""
+    """The plan a week later, after the planned week was run."""
     today = planned.weeks[0].starts_on + WEEK
     known = History.of([run for run in lived if run.day < today], rules=RULES)
     again = plan(known, today, race=race, findings=found, rules=RULES)

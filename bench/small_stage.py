@@ -1,4 +1,4 @@
-"""A worker with two athletes, a Strava and a mail server; what happens to it, and what it costs."""
+"""A worker with two athletes, a Strava and a mail server; measures what an attack costs it."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ LOOK_EVERY_S = 0.05
 
 @dataclass(slots=True)
 class Stage:
-    """Where Anna attacks, or somebody in her name, and Zoe wants to be served meanwhile."""
+    """The environment: Anna, or somebody in her name, attacks while Zoe wants to be served."""
 
     home: Path
     environment: Mapping[str, str]
@@ -51,11 +51,11 @@ class Stage:
 
     @property
     def worker(self) -> int:
-        """The number of the worker's process; of a crew's that of the first."""
+        """The worker's process id; the first worker's in a crew."""
         return self.processes[0].pid
 
     def start(self) -> None:
-        """Start the worker, or the two of a crew, and wait for the pages."""
+        """Start the worker, or a crew's two, and wait for the pages."""
         log = self.home / "worker.log"
         with log.open("ab") as err:
             for words in (["run"], ["run", "--worker"])[: 1 + self.is_crew]:
@@ -69,7 +69,7 @@ class Stage:
         assert until(lambda: ask(self.port, "/livez") == 200), log.read_text()[-2000:]
 
     def stop(self) -> None:
-        """End the workers, where there are any."""
+        """Stop the running workers."""
         for process in self.processes:
             process.terminate()
         for process in self.processes:
@@ -88,7 +88,7 @@ class Stage:
 
 @dataclass
 class Cost:
-    """What a process and its readers had while they were watched."""
+    """The peak memory and time of a process and its readers while they were watched."""
 
     took_s: float = 0.0
     own_mb: float = 0.0
@@ -101,7 +101,7 @@ class Cost:
         return f"| {attack} | {self.took_s:.1f} | {self.own_mb:.0f} | {reader} | {came} |"
 
     def watch(self, pid: int, ended: threading.Event) -> None:
-        """Until the end: what a reader has is known only while it is there."""
+        """Poll until `ended`: a reader's memory is known only while it runs."""
         while not ended.wait(LOOK_EVERY_S):
             self.own_mb = max(self.own_mb, peak_mb(pid))
             for reader in readers(pid):
@@ -111,7 +111,7 @@ class Cost:
 
 @contextmanager
 def watched(pid: int) -> Iterator[Cost]:
-    """The cost of what happens inside of the block; peaks of before are forgotten."""
+    """The cost of the block; earlier peaks are reset."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
     cost, ended = Cost(), threading.Event()
     watcher = threading.Thread(target=cost.watch, args=(pid, ended))
@@ -127,7 +127,7 @@ def watched(pid: int) -> Iterator[Cost]:
 
 
 def _temporary_mb(pid: int) -> float:
-    """How large the files are that a process has open and that no folder names."""
+    """Megabytes in files that a process has open but that are unlinked."""
     held = 0
     for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
         try:
@@ -139,7 +139,7 @@ def _temporary_mb(pid: int) -> float:
 
 
 def until(is_so: Callable[[], bool], *, most_s: float = LONGEST_S) -> bool:
-    """Whether it came to be so in time."""
+    """Whether the condition came true in time."""
     began = time.monotonic()
     while not (came := is_so()) and time.monotonic() - began < most_s:
         time.sleep(LOOK_EVERY_S)
@@ -155,7 +155,7 @@ def ask(
     kind: str = "application/x-www-form-urlencoded",
     wait_s: float = LONGEST_S,
 ) -> int:
-    """The status of the answer; 0 where none came."""
+    """The status of the answer; 0 if there was none."""
     connection = HTTPConnection("127.0.0.1", port, timeout=wait_s)
     try:
         connection.request(method, path, body, {"Content-Type": kind} if body else {})
@@ -170,9 +170,9 @@ def ask(
 
 @contextmanager
 def staged(home: Path, mail: SmtpServer, *, crew_on: str | None = None) -> Iterator[Stage]:
-    """A worker that is up, with Anna and Zoe connected to Strava and 5,000 runs of Anna's.
+    """A running worker, with Anna and Zoe connected to Strava and 5,000 runs of Anna's.
 
-    `crew_on`: an empty PostgreSQL database, for two workers that share it.
+    `crew_on`: an empty PostgreSQL database for two workers that share it.
     """
     service = Service(clock=GoingClock(timedelta()))
     with running(service) as strava:

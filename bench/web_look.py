@@ -28,10 +28,10 @@ from worker.notify.render import SHIPPED, SHIPPED_LANGUAGES
 WIDTHS = (390, 820, 1280)
 SCHEMES: tuple[Any, ...] = ("light", "dark")
 FINGER = 44
-"""Pixels that a finger needs, in height."""
+"""Minimum height in pixels of something to tap."""
 
 _NOT_STICKY = "form.card > .action { position: static !important }"
-"""A button that stays at the window's foot would cover what's under it in a picture of it all."""
+"""In a full-page picture a sticky button would cover what's under it."""
 
 _TOO_LOW = """
     least => [...document.querySelectorAll(
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def _pages(language: str) -> Iterator[tuple[str, str]]:
-    """Every page as the browser gets it, by name, with its style in it."""
+    """Every page as sent to the browser, by name, with its style inlined."""
     style = (SHIPPED / "web" / "pages.css").read_text("utf-8")
     with tempfile.TemporaryDirectory() as folder:
         made = instance(Path(folder))

@@ -1,8 +1,8 @@
 # ruff: noqa: INP001  a script beside the package, not a part of it
 """Ask whether a locked dependency is known to be vulnerable: `python scripts/audit.py LOCKFILE`.
 
-Exit status 1 where one is. Where no database of vulnerabilities can be reached, that is one line
-and no failure: it says nothing about the dependencies.
+Exit status 1 if one is. If no database of vulnerabilities can be reached, it prints one line and
+succeeds, as that says nothing about the dependencies.
 """
 
 import importlib.util
@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 SERVICES = ("osv", "pypi")
-"""Asked in this order until one knows what it's asked for."""
+"""Tried in this order until one answers."""
 
 
 def main(lock: str) -> int:
@@ -30,7 +30,7 @@ def main(lock: str) -> int:
 
 
 def asked(lock: str, service: str) -> str:
-    """What pip-audit answers, as JSON; something else where it couldn't ask."""
+    """pip-audit's answer as JSON; anything else means that it couldn't ask."""
     done = subprocess.run(  # noqa: S603  our own interpreter
         [sys.executable, "-m", "pip_audit", "--require-hashes", "--disable-pip",
          "--requirement", lock, "--vulnerability-service", service, "--timeout", "15",
@@ -41,7 +41,7 @@ def asked(lock: str, service: str) -> str:
 
 
 def verdict(answer: str) -> tuple[int | None, str]:
-    """An exit status and words; no status where the answer says nothing of any dependency."""
+    """An exit status and a message; no status if the answer has no verdict on the dependencies."""
     try:
         dependencies: list[dict[str, Any]] = json.loads(answer)["dependencies"]
     except (ValueError, KeyError, TypeError):

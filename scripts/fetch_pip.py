@@ -27,7 +27,7 @@ TIMEOUT_S = 60
 
 
 class _Links(HTMLParser):
-    """The addresses on a page of PEP 503 that this Python may use."""
+    """The links on a PEP 503 page whose files this Python may use."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class _Links(HTMLParser):
 
 
 def main() -> int:
-    """Try each index in turn; one line says why none would do."""
+    """Try each index in turn; if all fail, print one line with the reasons."""
     reasons = []
     for index in indexes():
         try:
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def indexes() -> Iterator[str]:
-    """The indexes that pip would ask, in its order."""
+    """The indexes that pip would use, in its order."""
     settings = configparser.ConfigParser(interpolation=None)
     home = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
     files = ["/etc/pip.conf", "~/.pip/pip.conf", str(home / "pip/pip.conf"),
@@ -73,7 +73,7 @@ def indexes() -> Iterator[str]:
 
 
 def newest(index: str) -> str:
-    """The address of the newest released pip in `index`, with the hash behind its #."""
+    """The address of the newest released pip in `index`, with its hash as the fragment."""
     page_address = index.rstrip("/") + "/pip/"
     links = _Links()
     links.feed(fetch(page_address).decode())
@@ -104,7 +104,7 @@ def install(address: str) -> None:
 
 
 def fetch(address: str) -> bytes:
-    """What stands at `address`; a login in it travels as a header, as pip does it."""
+    """The content at `address`; a login in the address is sent as a header, as pip does."""
     parts = urlsplit(address)
     request = Request(without_login(address), headers={"Accept": "text/html"})  # noqa: S310  the index pip is configured for
     if parts.username:
@@ -119,7 +119,7 @@ def fetch(address: str) -> bytes:
 
 
 def without_login(address: str) -> str:
-    """`address` fit to be shown."""
+    """`address` without its login, safe to print."""
     parts = urlsplit(address)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 

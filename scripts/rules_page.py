@@ -68,7 +68,7 @@ def part_of(name: str) -> str:
 
 
 def shown(default: object) -> str:
-    """A default as TOML has it."""
+    """A default as written in TOML."""
     return str(list(default)) if isinstance(default, tuple) else str(default)
 
 

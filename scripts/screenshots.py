@@ -1,13 +1,12 @@
 # ruff: noqa: E402, INP001, T201  a script beside the package, not a part of it
-"""Take the pictures of pages and mails for the documentation, of made runners, in Chromium.
+"""Take the pictures of pages and mails for the documentation, of made-up runners, in Chromium.
 
     python scripts/screenshots.py [FOLDER]
 
-Plays `easeback demo` in a temporary folder, serves its pages by the clock of its last day, then
-those of a made practice, and writes docs/images/page-phone.png and the like; then an alert and a
-weekly mail. A page that isn't there yet is passed over. Pictures have a palette, which makes them
-small. Needs playwright, Pillow and a Chromium at /usr/bin/chromium (or in the environment's
-CHROMIUM).
+Runs `easeback demo` in a temporary folder, serves its pages at the time of its last day, then those
+of a made-up practice, and writes docs/images/page-phone.png and others; then an alert and a weekly
+mail. Pages that don't exist are skipped. Pictures use a palette, which makes them small. Needs
+playwright, Pillow and a Chromium at /usr/bin/chromium (or in the environment's CHROMIUM).
 """
 
 import os
@@ -42,12 +41,12 @@ BASE_URL = "http://127.0.0.1:8765"
 
 
 def now() -> datetime:
-    """The last moment of the demo's season, by which its links and pages are made."""
+    """The last moment of the demo's season, the current time of its links and pages."""
     return ENDS
 
 
 def web_of(settings_file: Path) -> tuple[WebContext, dict[str, str]]:
-    """The pages of a demo's folder, and the path of each page to show, by the picture's name."""
+    """The pages of a demo's folder, and the path of each page to show, by picture name."""
     settings, file = load(settings_file)
     services = build_services(settings, file)
     signer = Signer(["a key for pictures"], BASE_URL)
@@ -59,14 +58,14 @@ def web_of(settings_file: Path) -> tuple[WebContext, dict[str, str]]:
 
 
 def practice_of(folder: Path) -> tuple[WebContext, dict[str, str]]:
-    """The pages of a made practice with thirty athletes, and the path of the page of everybody."""
+    """The pages of a made-up practice with thirty athletes, and the path of its list."""
     made = instance(folder)
     add_thirty(made)
     return made.web, {"practice-tablet": practice_link(made, add_therapist(made))}
 
 
 def shoot(browser: Browser, address: str, file: Path, *, size: tuple[int, int], dark: bool) -> bool:
-    """Write a picture of the top of a page; False where there is no such page."""
+    """Write a picture of the top of a page; False if there is no such page."""
     width, height = size
     page = browser.new_page(
         viewport={"width": width, "height": height},
@@ -81,14 +80,14 @@ def shoot(browser: Browser, address: str, file: Path, *, size: tuple[int, int], 
 
 
 def save(page: Page, file: Path) -> None:
-    """Write what a window shows as a picture of at most 256 colours."""
+    """Write the window's content as a picture of at most 256 colours."""
     page.screenshot(path=file)
     with Image.open(file) as picture:
         picture.convert("RGB").quantize(dither=Image.Dither.NONE).save(file, optimize=True)
 
 
 def shoot_mails(browser: Browser, folder: Path) -> None:
-    """Write a picture of the top of each mail, in twice the size, as phones have it."""
+    """Write a picture of the top of each mail at twice the size, as on phones."""
     composer = Composer(signer=Signer(["a key for pictures"], BASE_URL), checkins=True)
     width, height = MAIL_SIZE
     page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=2)
@@ -99,7 +98,7 @@ def shoot_mails(browser: Browser, folder: Path) -> None:
 
 
 def shoot_all(browser: Browser, web: WebContext, shown: dict[str, str], folder: Path) -> None:
-    """Write a picture of each page, by the picture's name and the page's path, in both schemes."""
+    """Write a picture of each page in both colour schemes; `shown` maps picture names to paths."""
     server = WebServer(build_app(web), host="127.0.0.1", port=0)
     server.start()
     for name, path in shown.items():

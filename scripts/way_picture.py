@@ -34,7 +34,7 @@ STEP, WIDTH, HEIGHT = 220, 880, 170
 
 
 def drawing(colour: dict[str, str]) -> str:
-    """The whole picture in these colours."""
+    """The whole picture in the given colours."""
     parts = [HEAD.format(width=WIDTH, height=HEIGHT)]
     for number, (name, told, shape) in enumerate(STATIONS):
         x = STEP // 2 + number * STEP

@@ -1,4 +1,4 @@
-"""What tests and benches both put the worker into: made runs, files and services on loopback.
+"""Fixtures shared by tests and benchmarks: runs, files and services on loopback.
 
-Imports neither of them.
+Imports from neither of them.
 """

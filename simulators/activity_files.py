@@ -1,4 +1,4 @@
-"""Makes the files that the tests read: FIT with the maker's own encoder, GPX and TCX as text.
+"""Makes the files that the tests read: FIT with Garmin's encoder, GPX and TCX as text.
 
 fit_run(started_at, distance_m=8000, moving_s=2700)      one run of a watch, as bytes
 fit_activity([leg(...), leg(...)])                        several sessions in one file
@@ -22,10 +22,10 @@ METRES_PER_DEGREE = 111_195.0
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One session of a FIT file; None leaves a figure out.
+    """One session of a FIT file; None leaves a field out.
 
-    `recorded_m` is where its records end, `distance_m` unless told; `extra` are further fields of
-    the session, and take the place of its own.
+    `recorded_m` is the distance at the end of the records, `distance_m` by default. `extra` are
+    further session fields; they override the session's own.
     """
 
     started_at: datetime | None
@@ -49,10 +49,10 @@ def fit_run(
     sub_sport: str | int | None = "generic",
     records: int = 60,
 ) -> bytes:
-    """One recorded activity as a watch writes it: `records` points, evenly spread, then a session.
+    """One recorded activity as a watch writes it: `records` evenly spaced points, then a session.
 
-    `elapsed_s` is `moving_s` unless told; `offset_h` the watch's clock ahead of UTC, None leaves
-    the local time out.
+    `elapsed_s` defaults to `moving_s`. `offset_h` is how far the watch's clock is ahead of UTC;
+    None leaves the local time out.
     """
     leg = Leg(started_at, distance_m, moving_s, elapsed_s or moving_s, sport, sub_sport)
     return fit_activity([leg], offset_h=offset_h, records=records)
@@ -67,7 +67,7 @@ def fit_activity(
     file_type: str | int = "activity",
     after: Callable[[Encoder], None] | None = None,
 ) -> bytes:
-    """A FIT file with these sessions; `session=False` leaves only their records."""
+    """A FIT file with these sessions; `session=False` writes only their records."""
     encoder = Encoder()
     began = legs[0].started_at or datetime(2026, 1, 1, tzinfo=UTC)
     ended = began
@@ -99,7 +99,7 @@ def _write(encoder: Encoder, name: str, **fields: Any) -> None:
 def _write_records(
     encoder: Encoder, start: datetime, end: datetime, distance_m: float, records: int
 ) -> None:
-    """A straight line to the north at an even pace."""
+    """Write the points of a straight line due north at an even pace."""
     for step in range(records):
         share = step / max(records - 1, 1)
         latitude = 48.0 + share * distance_m / METRES_PER_DEGREE
@@ -109,12 +109,12 @@ def _write_records(
 
 
 def semicircles(degrees: float) -> int:
-    """Degrees as FIT counts them."""
+    """Degrees in FIT's unit, semicircles."""
     return round(degrees * 2**31 / 180)
 
 
 def fit_file(body: bytes, *, data_size: int | None = None) -> bytes:
-    """Records written by hand, with a header and a checksum around them."""
+    """A FIT file with these raw records, with header and checksum."""
     size = len(body) if data_size is None else data_size
     content = struct.pack("<BBHI4sH", 14, 0x20, 2100, size, b".FIT", 0) + body
     return content + struct.pack("<H", arc(content))
@@ -128,7 +128,7 @@ def definition(
     big: bool = False,
     developer: Sequence[tuple[int, int, int]] = (),
 ) -> bytes:
-    """A definition message by hand; each field is (number, size, base type)."""
+    """A raw definition message; each field is (number, size, base type)."""
     order = ">" if big else "<"
     head = struct.pack(order + "BBBHB", 0x40 | 0x20 * bool(developer) | local, 0, big, number,
                        len(fields))  # fmt: skip
@@ -138,7 +138,7 @@ def definition(
 
 
 def fit_seconds(at: datetime) -> int:
-    """An instant as FIT counts it."""
+    """An instant as FIT's seconds since its epoch."""
     return round((at - FIT_EPOCH).total_seconds())
 
 
@@ -171,7 +171,7 @@ def straight(
 def gpx(
     segments: Sequence[Sequence[Fix]], *, kind: str | None = "running", name: str = ""
 ) -> bytes:
-    """A GPX 1.1 track of these segments, typed `kind` unless None."""
+    """A GPX 1.1 track of these segments; its type is `kind`, or absent if None."""
     track = "".join(f"<trkseg>{''.join(map(_trkpt, part))}</trkseg>" for part in segments)
     typed = "" if kind is None else f"<type>{kind}</type>"
     return (
@@ -189,7 +189,7 @@ def _trkpt(fix: Fix) -> str:
 def tcx(
     laps: Sequence[Sequence[Fix]], *, sport: str = "Running", totals: bool = True, name: str = ""
 ) -> bytes:
-    """A TCX activity, one lap a list of points; `totals=False` leaves the laps' own figures out."""
+    """A TCX activity with one lap per list of points; `totals=False` omits the laps' own totals."""
     body = "".join(_lap(points, totals=totals) for points in laps)
     first = next((fix.at for points in laps for fix in points if fix.at), None)
     identity = f"<Id>{first:%Y-%m-%dT%H:%M:%SZ}</Id>" if first else "<Id/>"

@@ -1,4 +1,4 @@
-"""The time that the made Strava lives in: it stands still unless it's stepped."""
+"""The clock of the simulated Strava: it changes only when stepped."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 @dataclass
 class Clock:
-    """A clock to be stepped by hand; call it for the present instant."""
+    """A clock that is stepped by hand; call it for the current time."""
 
     now: datetime = datetime(2026, 3, 2, 9, 7, tzinfo=UTC)
 
@@ -14,6 +14,6 @@ class Clock:
         return self.now
 
     def step(self, by: timedelta) -> datetime:
-        """Go on by `by` and give the new instant."""
+        """Advance the clock by `by` and return the new time."""
         self.now += by
         return self.now

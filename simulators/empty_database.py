@@ -1,4 +1,4 @@
-"""A SQLite database with tables and nothing in them: migrated once a process, then copied."""
+"""An empty, migrated SQLite database: migrated once per process, then copied."""
 
 from functools import cache
 from pathlib import Path
@@ -8,9 +8,9 @@ from worker.store import Store
 
 
 def put_empty_database(file: Path) -> str:
-    """Put a copy at `file`, it and a new folder for its owner alone, as the worker makes them.
+    """Put a copy at `file` and return its address.
 
-    Returns its address.
+    The file and any new folder are accessible to their owner alone, as the worker creates them.
     """
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file.touch(mode=0o600)

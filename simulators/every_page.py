@@ -1,7 +1,7 @@
-"""Every page there is, in each of its states: for whatever looks at all of them.
+"""Every page in each of its states, for tests that check all of them.
 
-`everything` makes those that speak the visitor's language, `operators_pages` those that speak
-English to the operator. Both change the made instance as they go.
+`everything` makes the pages in the visitor's language, `operators_pages` the English pages for the
+operator. Both modify the instance.
 """
 
 from collections.abc import Iterator
@@ -23,11 +23,11 @@ from worker.store import SourceState
 Answers = Iterator[tuple[str, Response]]
 
 _ON_THE_SECOND_PAGE = 25
-"""With the thirty of `add_thirty`, that many more than one page of the practice shows."""
+"""Together with the athletes of `add_thirty`, more than one page of the practice."""
 
 
 def forms(client: TestClient, link: str) -> Answers:
-    """What the forms for a race and for files lead to."""
+    """The results of submitting the race and upload forms."""
     yield "no zone", client.post(f"{link}/settings", data={"timezone": "Berlin"})
     yield "no race", client.post(f"{link}/race", data={"name": "Half", "date": "?"})
     html = {"accept": "text/html"}
@@ -38,7 +38,7 @@ def forms(client: TestClient, link: str) -> Answers:
 
 
 def with_a_practice(made: Instance, athlete: Athlete, link: str) -> Answers:
-    """What the athlete's page says of a practice, before and after agreeing to copies."""
+    """The athlete's page in a practice, before and after agreeing to copies."""
     vera = add_therapist(made)
     with made.store.transaction() as tx:
         tx.athletes.pause(athlete, since=made.clock.now)
@@ -54,7 +54,7 @@ def with_a_practice(made: Instance, athlete: Athlete, link: str) -> Answers:
 
 
 def without_a_link(client: TestClient) -> Answers:
-    """What a visitor comes to whom nobody knows."""
+    """The pages that a visitor without a link can reach."""
     yield "home", client.get("/", headers={"x-forwarded-for": "203.0.113.9"})
     yield "nothing there", client.get("/nowhere")
     yield "forged", client.get("/checkin/forged")
@@ -62,7 +62,7 @@ def without_a_link(client: TestClient) -> Answers:
 
 
 def first_questions(made: Instance, client: TestClient, who: Athlete) -> Answers:
-    """The page of the first mail, whatever was wrong in its form, and what follows it."""
+    """The page of the first mail with each error in its form, and the page after it."""
     link = made.link("welcome", who)
     yield "welcome", client.get(link)
     for form in (
@@ -77,7 +77,7 @@ def first_questions(made: Instance, client: TestClient, who: Athlete) -> Answers
 
 
 def name_and_address(made: Instance, client: TestClient, who: Athlete) -> Answers:
-    """Another name and address: what is refused, what waits, and how it's confirmed."""
+    """Change the name and address: rejected input, a pending change, and its confirmation."""
     link = made.link("athlete", who)
     for name, address in (
         ("", who.email),
@@ -103,7 +103,7 @@ def name_and_address(made: Instance, client: TestClient, who: Athlete) -> Answer
 
 
 def practice_of_nobody(made: Instance, client: TestClient, language: str) -> Answers:
-    """The practice's page before anybody was added."""
+    """The practice's page before any athlete was added."""
     vera = add_therapist(made, language=language)
     yield "practice of nobody", client.get(practice_link(made, vera))
     with made.store.transaction() as tx:
@@ -111,7 +111,7 @@ def practice_of_nobody(made: Instance, client: TestClient, language: str) -> Ans
 
 
 def practice(made: Instance, language: str) -> Answers:
-    """The practice's pages with a few athletes and with many: everybody, and one in each state."""
+    """The practice's pages with few athletes and with many: the list, and each state of one."""
     link = practice_link(made, add_therapist(made, language=language))
     services = replace(made.web.services, copies_alerts=True)
     with made.client(services=services) as client:
@@ -140,7 +140,7 @@ def practice(made: Instance, language: str) -> Answers:
 
 
 def troubles(made: Instance, language: str) -> Answers:
-    """What is said of too many visits, of old links, and where the database fails, for good."""
+    """The pages for too many visits, old links and a database that fails for good."""
     late = made.add("Late", language=language)
     old, fresh = made.link("athlete", late), made.link("checkin", late, feels="fine")
     with made.client(burst=1) as client:
@@ -162,7 +162,7 @@ def troubles(made: Instance, language: str) -> Answers:
 
 
 def operators_pages(made: Instance) -> Answers:
-    """The operator's page: before the worker began, while all is well, and while things fail."""
+    """The operator's page: before the worker started, while all is well, and during failures."""
     with made.client() as client:
         yield "status, not begun", client.get("/status")
         with made.store.transaction() as tx:
@@ -176,7 +176,7 @@ def operators_pages(made: Instance) -> Answers:
 
 
 def farewells(client: TestClient, link: str, last: str) -> Answers:
-    """Closing the links of one athlete, and deleting another."""
+    """Close one athlete's links and delete another athlete."""
     yield "links closed", client.post(f"{link}/links", data={})
     yield "closed", client.get(link)
     yield "forgotten", client.post(f"{last}/forget", data={"sure": "yes"})
@@ -184,7 +184,7 @@ def farewells(client: TestClient, link: str, last: str) -> Answers:
 
 
 def everything(made: Instance, client: TestClient, language: str) -> Answers:
-    """Every page that athletes and therapists can come to, in each of its states, by name."""
+    """Every page for athletes and therapists in each of its states, by name."""
     yield from practice_of_nobody(made, client, language)
     race = Race("Spring half marathon", TODAY + timedelta(days=78), 21_097.5)
     new = made.add("Neo", language=language)

@@ -1,4 +1,4 @@
-"""The made Garmin behind one door: keys, tokens, the list, the original files; no sockets here."""
+"""A simulated Garmin without sockets: keys, tokens, the activity list, the original files."""
 
 import base64
 import io
@@ -25,7 +25,7 @@ _SUB_SPORT = {"running": "generic", "trail_running": "trail", "treadmill_running
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody with an account at Garmin."""
+    """An account at Garmin."""
 
     id: int
     name: str
@@ -34,9 +34,9 @@ class Account:
 
 @dataclass
 class Activity:
-    """One activity; its file is made from its figures unless `file` gives the bytes.
+    """One activity; its file is made from its fields unless `file` gives the bytes.
 
-    `spoilt` overrides fields of the JSON as it goes out.
+    `spoilt` overrides fields of the JSON that is sent.
     """
 
     id: int
@@ -55,7 +55,7 @@ class Activity:
 
     @property
     def original(self) -> bytes:
-        """The file that the watch uploaded: what's edited later isn't in it."""
+        """The file that the watch uploaded, without later edits."""
         if self.file is not None:
             return self.file
         return fit_run(
@@ -65,7 +65,7 @@ class Activity:
         )  # fmt: skip
 
     def row(self) -> dict[str, Any]:
-        """As the list gives it: many fields, some null, instants without a zone."""
+        """The activity in the list: many fields, some null, times without a zone."""
         local = self.started_at.astimezone(ZoneInfo(self.owner.timezone))
         return {
             "activityId": self.id,
@@ -93,7 +93,7 @@ class Activity:
 
 @dataclass
 class Key:
-    """A key that somebody made."""
+    """A key made by an account's owner."""
 
     account: Account
     ends_at: datetime
@@ -102,7 +102,7 @@ class Key:
 
 @dataclass
 class Token:
-    """What a key was exchanged for."""
+    """The token that a key was exchanged for."""
 
     account: Account
     ends_at: datetime
@@ -110,9 +110,10 @@ class Token:
 
 @dataclass
 class Service:
-    """Everything the made Garmin knows. `log` holds each question, `times` when it came.
+    """The whole state of the simulated Garmin.
 
-    The next `busy` questions are refused with 429, and with `retry_after` where that's set.
+    `log` holds each request and `times` its arrival. The next `busy` requests are answered with
+    429, with `retry_after` if set.
     """
 
     clock: Clock = field(default_factory=Clock)
@@ -133,7 +134,7 @@ class Service:
         return made
 
     def make_key(self, account: Account, *, days: int = 365) -> str:
-        """As the runner does in Garmin Connect; it's shown this once."""
+        """Create a key as the runner does in Garmin Connect, where it is shown only once."""
         key = f"made-garmin-key-{len(self.keys)}-of-{account.id}"
         self.keys[key] = Key(account, self.clock.now + timedelta(days=days))
         return key
@@ -141,7 +142,7 @@ class Service:
     def add(
         self, owner: Account, started_at: datetime, distance_m: float = 8_000.0, **more: Any
     ) -> Activity:
-        """Record an activity; pace 5:00 per kilometre unless `moving_s` says otherwise."""
+        """Record an activity, at 5:00 per kilometre unless `moving_s` is given."""
         number = 21_000_000_001 + 977 * len(self.activities)
         moving_s = more.pop("moving_s", float(round(distance_m * 0.3)))
         elapsed_s = more.pop("elapsed_s", moving_s + 40)
@@ -155,15 +156,15 @@ class Service:
     def weeks_of_runs(
         self, owner: Account, until: datetime, count: int, *, every: timedelta = timedelta(days=2)
     ) -> list[Activity]:
-        """`count` runs back from `until`, one in each `every`, newest first, none quite equal."""
+        """Add `count` runs, one in each `every` back from `until`, newest first, all different."""
         return [self.add(owner, until - every * i, 6_000.0 + 10 * (i % 97)) for i in range(count)]
 
     def calls(self, path: str = "/") -> int:
-        """How many questions whose path begins so have arrived."""
+        """Number of requests whose path begins with `path`."""
         return sum(q.path.startswith(path) for q in self.log)
 
     def answer(self, question: Question) -> Answer:
-        """Answer one question; one at a time."""
+        """Answer one request at a time."""
         with self._lock:
             self.log.append(question)
             self.times.append(self.clock.now)

@@ -1,4 +1,4 @@
-"""The sockets of the made services, with the faults of real networks and servers."""
+"""An HTTP server for the simulated services, with network and server faults on demand."""
 
 import contextlib
 import http.client
@@ -28,13 +28,13 @@ LARGEST_FAULT_BYTES = 128 * 2**20
 
 @dataclass
 class Fault:
-    """What goes wrong with the next `times` questions whose path begins with `path`.
+    """A fault for the next `times` requests whose path begins with `path`.
 
-    `reset` closes the connection before anything is done, `lost` after it was done and before the
-    answer; `hang` answers nothing, `slow` a byte at a time, `slow head` and `slow chunk line` a
-    byte at a time of what never ends, `endless trailers` and `endless continues` as fast as they
-    are read; `cut` and `cut chunk` half a body, `nonsense` a page where JSON should be, `status`
-    the code with a body of HTML.
+    `reset` closes the connection before the request is handled, `lost` after it and before the
+    answer. `hang` never answers, `slow` sends a byte at a time. `slow head` and `slow chunk line`
+    never end and send a byte at a time; `endless trailers` and `endless continues` never end and
+    send as fast as the client reads. `cut` and `cut chunk` send half a body, `nonsense` a page
+    instead of JSON, `status` the code with an HTML body.
     """
 
     kind: FaultKind
@@ -45,7 +45,7 @@ class Fault:
 
 @dataclass
 class Faults:
-    """Faults waiting to happen."""
+    """Faults that haven't occurred yet."""
 
     waiting: list[Fault] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -60,7 +60,7 @@ class Faults:
 
 
 class Server(ThreadingHTTPServer):
-    """Listens on a free port of loopback."""
+    """An HTTP server on a free loopback port."""
 
     daemon_threads = True
 
@@ -71,24 +71,25 @@ class Server(ThreadingHTTPServer):
         self.closing = threading.Event()
         self.longest_fault_s = LONGEST_FAULT_S
         self.flooded_bytes = 0
-        """What was written of answers that never end."""
+        """Bytes sent in answers that never end."""
 
     @property
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def fault(self, kind: FaultKind, path: str = "/", *, times: int = 1, status: int = 503) -> None:
-        """Let something go wrong."""
+        """Schedule a fault."""
         with self.faults.lock:
             self.faults.waiting.append(Fault(kind, path, times, status))
 
     def handle_error(self, *_: object) -> None:
-        """A client that hangs up isn't worth a traceback."""
+        """Ignore clients that hang up."""
 
 
 class _Door(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Head and body are sent apart: without this the second waits for the first to be acknowledged.
+    # Head and body are sent separately. With Nagle's algorithm the body would wait for the head's
+    # acknowledgement.
     disable_nagle_algorithm = True
     server: Server
 
@@ -102,7 +103,7 @@ class _Door(BaseHTTPRequestHandler):
         self._serve()
 
     def log_message(self, *_: object) -> None:
-        """Tests look at the service's log."""
+        """Keep quiet: tests read the service's log."""
 
     def _serve(self) -> None:
         question = self._question()
@@ -148,7 +149,7 @@ class _Door(BaseHTTPRequestHandler):
         self._head(answer)
         self.send_header("Content-Length", str(len(answer.body)))
         if self.close_connection:
-            # Unsaid, the next question might still come over this connection, and be cut off.
+            # Without this header the client might reuse the connection and be cut off.
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(answer.body)
@@ -172,8 +173,8 @@ class _Door(BaseHTTPRequestHandler):
             self.wfile.write(answer.body[i : i + 1])
 
     def _flood(self, before: bytes, piece: bytes, pause_s: float) -> None:
-        """Write `before` and then the same piece on and on, until the client has had enough."""
-        # What comes as fast as it's read ends by its bytes, however slow the machine is.
+        """Write `before`, then `piece` repeatedly until the client gives up."""
+        # Floods without a pause end by their number of bytes, so a slow machine doesn't matter.
         until = time.monotonic() + self.server.longest_fault_s if pause_s else math.inf
         with contextlib.suppress(OSError):
             self.wfile.write(before)
@@ -184,14 +185,14 @@ class _Door(BaseHTTPRequestHandler):
                 self.server.flooded_bytes += len(piece)
 
     def _reset(self) -> None:
-        """Hang up the hard way: the peer sees a reset, not an end."""
+        """Close the connection with a reset instead of a regular end."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
 
 
 _HEAD = b"HTTP/1.1 200 OK\r\n"
 _CHUNKED = _HEAD + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-# As long as a client takes one, so that it has few to go through until it has had enough.
+# The longest header that a client accepts, so that it gives up after few of them.
 _LONG_HEADER = b"X: " + bytes(60_000).replace(b"\0", b"y") + b"\r\n"
 _FLOODS = {
     "slow head": (_HEAD + b"X-Slow: ", b"x", DROP_S),
@@ -199,11 +200,11 @@ _FLOODS = {
     "endless trailers": (_CHUNKED + b"2\r\n[]\r\n0\r\n", _LONG_HEADER, 0.0),
     "endless continues": (b"", b"HTTP/1.1 100 Continue\r\n" + _LONG_HEADER + b"\r\n", 0.0),
 }
-"""What is written first, what again and again, and the pause between two of those."""
+"""For each fault: the first bytes, the repeated bytes, and the pause between repetitions."""
 
 
 def fetch(address: str) -> tuple[int, bytes]:
-    """Open a webhook's callback as the service does when a subscription is made."""
+    """Request a webhook's callback address, as the service does when a subscription is made."""
     try:
         with urllib.request.urlopen(address, timeout=2) as response:  # noqa: S310  (loopback)
             return response.status, response.read()

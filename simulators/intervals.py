@@ -1,4 +1,4 @@
-"""The made intervals.icu behind one door: keys, the list, the original files; no sockets here."""
+"""A simulated intervals.icu without sockets: keys, the activity list, the original files."""
 
 import base64
 import gzip
@@ -20,7 +20,7 @@ ACTIVITY = "/api/v1/activity/"
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody with an account there."""
+    """An account at intervals.icu."""
 
     id: str
     name: str
@@ -29,10 +29,10 @@ class Account:
 
 @dataclass
 class Activity:
-    """One activity; its file is made from its figures unless `file` gives the bytes.
+    """One activity; its file is made from its fields unless `file` gives the bytes.
 
-    `origin` is where it came from: what came from `STRAVA` is a stub. `spoilt` overrides fields of
-    the JSON as it goes out. `packed`: its file comes in gzip.
+    `origin` is the activity's source; one from `STRAVA` is a stub. `spoilt` overrides fields of the
+    JSON that is sent. `packed` gzips the file.
     """
 
     id: str
@@ -53,7 +53,7 @@ class Activity:
 
     @property
     def original(self) -> bytes:
-        """The file that was uploaded: what's edited later isn't in it."""
+        """The file that was uploaded, without later edits."""
         if self.file is not None:
             return self.file
         return fit_run(
@@ -66,7 +66,7 @@ class Activity:
         return self.started_at.astimezone(ZoneInfo(self.owner.timezone))
 
     def row(self) -> dict[str, Any]:
-        """As the list gives it: many fields, some null."""
+        """The activity in the list: many fields, some null."""
         if self.origin == "STRAVA":
             return {
                 "id": self.id.removeprefix("i"),
@@ -96,9 +96,9 @@ class Activity:
 
 @dataclass
 class Service:
-    """Everything the made intervals.icu knows. `log` holds each question that came.
+    """The whole state of the simulated intervals.icu. `log` holds each request.
 
-    The next `busy` questions are refused with 429.
+    The next `busy` requests are answered with 429.
     """
 
     clock: Clock = field(default_factory=Clock)
@@ -116,7 +116,7 @@ class Service:
         return made
 
     def make_key(self, account: Account) -> str:
-        """As the runner does in the settings; another one puts it out of use."""
+        """Create a key as the runner does in the settings; it replaces the previous one."""
         key = f"made0intervals0key0{self.clock.now:%H%M%S}{len(self.keys)}"
         self.keys = {k: a for k, a in self.keys.items() if a != account} | {key: account}
         return key
@@ -124,7 +124,7 @@ class Service:
     def add(
         self, owner: Account, started_at: datetime, distance_m: float = 8_000.0, **more: Any
     ) -> Activity:
-        """Record an activity; pace 5:00 per kilometre unless `moving_s` says otherwise."""
+        """Record an activity, at 5:00 per kilometre unless `moving_s` is given."""
         name = f"i{55_000_001 + 977 * len(self.activities)}"
         moving_s = more.pop("moving_s", float(round(distance_m * 0.3)))
         made = Activity(
@@ -137,15 +137,15 @@ class Service:
     def weeks_of_runs(
         self, owner: Account, until: datetime, count: int, *, every: timedelta = timedelta(days=2)
     ) -> list[Activity]:
-        """`count` runs back from `until`, one in each `every`, newest first, none quite equal."""
+        """Add `count` runs, one in each `every` back from `until`, newest first, all different."""
         return [self.add(owner, until - every * i, 6_000.0 + 10 * (i % 97)) for i in range(count)]
 
     def calls(self, path: str = "/") -> int:
-        """How many questions whose path begins so have arrived."""
+        """Number of requests whose path begins with `path`."""
         return sum(q.path.startswith(path) for q in self.log)
 
     def answer(self, question: Question) -> Answer:
-        """Answer one question; one at a time."""
+        """Answer one request at a time."""
         with self._lock:
             self.log.append(question)
             if self.busy > 0:

@@ -1,7 +1,7 @@
-"""Made facts of the runner whom mails are written for.
+"""Facts of a made-up runner to compose mails from.
 
-An easy winter, a break over Christmas, a ramp from the end of January, a half marathon in May,
-pain in the buttock; on Saturday 21 February 2026 a run of 14.2 km after at most 8.9.
+An easy winter, a break over Christmas, a ramp from the end of January, a half marathon in May, pain
+in the buttock; on Saturday 21 February 2026 a run of 14.2 km after a longest run of 8.9 km.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ MONDAY = date(2025, 11, 24)
 RACE = Race("Spring Half Marathon", date(2026, 5, 10), 21_097.5)
 FRANDSEN = "Frandsen et al. 2025, Br J Sports Med 59:1203"
 
-# Week by week from MONDAY: weekday from Monday, kilometres.
+# For each week from MONDAY: weekday (Monday is 0) and kilometres.
 KILOMETRES: tuple[tuple[tuple[int, float], ...], ...] = (
     ((1, 6.0), (5, 7.2)),
     ((2, 5.5),),
@@ -79,7 +79,7 @@ def athlete(**changes: Any) -> Athlete:
 
 
 def runs(weeks: Sequence[Sequence[tuple[int, float]]] = KILOMETRES) -> tuple[Run, ...]:
-    """The runs of these weeks, in the morning, at six minutes a kilometre."""
+    """The runs of these weeks, each in the morning at six minutes per kilometre."""
     made: list[Run] = []
     for number, week in enumerate(weeks):
         for weekday, km in week:
@@ -90,7 +90,7 @@ def runs(weeks: Sequence[Sequence[tuple[int, float]]] = KILOMETRES) -> tuple[Run
 
 
 def calendar_weeks(of: Sequence[Run], *, count: int = 13) -> tuple[Week, ...]:
-    """The runs summed up by calendar weeks, from MONDAY on."""
+    """The runs summed up by calendar weeks from MONDAY on."""
     weeks = []
     for number in range(count):
         starts_on = MONDAY + timedelta(weeks=number)
@@ -121,7 +121,7 @@ def season() -> Season:
 
 
 def finding(kind: str = "run", **changes: Any) -> Finding:
-    """What was found on Saturday 21 February."""
+    """The finding on Saturday 21 February."""
     by_kind = {
         "run": Finding(DAY, "run", 27, 2, 14_200, 8_900, retraining=True),
         "return": Finding(DAY, "return", 27, 2, 8_600, 4_750, retraining=True),
@@ -183,7 +183,7 @@ def week_after_the_jump(*, runner: Athlete | None = None) -> WeeklyFacts:
 
 
 def hurting() -> tuple[CheckIn, ...]:
-    """A diary that asks for a clinician: pain on two days."""
+    """A diary that calls for a clinician: pain on two days."""
     return (
         CheckIn(date(2026, 2, 13), "hurts", ("buttock",), 4),
         CheckIn(date(2026, 2, 15), "hurts", ("buttock",), 6),
@@ -202,7 +202,7 @@ def quiet_week(*, runner: Athlete | None = None) -> WeeklyFacts:
 
 
 def first_week(*, runner: Athlete | None = None) -> WeeklyFacts:
-    """The summary of the first week ever seen: nothing to compare with yet."""
+    """The summary of the first week, with nothing to compare it with."""
     weeks = calendar_weeks(runs(), count=1)
     return weekly_facts(
         runner=runner,
@@ -214,7 +214,7 @@ def first_week(*, runner: Athlete | None = None) -> WeeklyFacts:
 
 
 def reconnect_facts(*, runner: Athlete | None = None, source: str = "strava") -> ReconnectFacts:
-    """A source lets nobody in any more."""
+    """A source no longer accepts the login."""
     return ReconnectFacts(
         runner or athlete(), source, source.capitalize(), NOW, by_key=source == "garmin",
         key_menu="Settings, Personal API" if source == "garmin" else "",
@@ -222,7 +222,7 @@ def reconnect_facts(*, runner: Athlete | None = None, source: str = "strava") ->
 
 
 def red_flag_facts(*flags: str, runner: Athlete | None = None) -> RedFlagFacts:
-    """An athlete ticked signs that somebody should look at."""
+    """An athlete ticked warning signs."""
     who = runner or athlete()
     return RedFlagFacts("therapist@example.org", who, flags or ("no_weight", "fever"), NOW)
 
@@ -230,18 +230,18 @@ def red_flag_facts(*flags: str, runner: Athlete | None = None) -> RedFlagFacts:
 def alert_copy_facts(
     *, runner: Athlete | None = None, diary: Sequence[CheckIn] = ()
 ) -> AlertCopyFacts:
-    """The run of 14.2 km, for a therapist of the runner's practice."""
+    """The alert copy about the run of 14.2 km for a therapist of the runner's practice."""
     therapist = Therapist(1, "T. Herapist", "therapist@example.org", NOW)
     return AlertCopyFacts(therapist, runner or athlete(), finding(), Rules(), NOW, diary)
 
 
 def address_facts() -> AddressFacts:
-    """They want their mails at another address."""
+    """The athlete asked for mails at another address."""
     return AddressFacts(athlete(), "mira.new@example.org", "a made code", NOW)
 
 
 def welcome_facts(runner: Athlete | None = None) -> WelcomeFacts:
-    """Somebody was just added."""
+    """A new athlete."""
     return WelcomeFacts(runner or athlete(), Rules(), NOW)
 
 
@@ -269,6 +269,6 @@ def coming(
 
 
 def _returning() -> tuple[Run, ...]:
-    """Three weeks off in January, then soon a long run."""
+    """Three weeks off in January, then a long run soon after."""
     weeks = (*KILOMETRES[:4], ((1, 8.2), (5, 9.5)), ((2, 7.0), (6, 6.5)), ((1, 6.1),))
     return runs((*weeks, (), (), ((6, 3.1),), ((2, 4.0), (6, 4.3)), ((3, 4.1),), ((5, 8.6),)))

@@ -1,9 +1,9 @@
-"""The one lint that every mail made in a test goes through.
+"""The lint that every mail made in a test must pass.
 
-`lint(mail)` takes a composed `Email` or the bytes on the wire and fails with every fault it found:
-RFC 5322 (lines, headers once), 2369 and 8058 (List-*), 3834 (Auto-Submitted); both parts there and
-saying the same numbers; HTML that closes what it opens, names its language and asks nothing of the
-network; pictures with words; links that are signed and valid; no template left unrendered.
+`lint(mail)` takes a composed `Email` or the bytes on the wire and fails with all faults: RFC 5322
+(line lengths, duplicate headers), 2369 and 8058 (List-*), 3834 (Auto-Submitted); both parts present
+with the same numbers; HTML with closed elements and a language, and without network requests;
+images with alternative text; links with valid signatures; no unrendered template.
 """
 
 import re
@@ -18,7 +18,7 @@ from worker.links import LinkError, Signer
 
 MOST_BYTES = 100_000
 OURS = b"\nX-Easeback-Kind: "
-"""What tells a mail of the product from the few letters that tests make up."""
+"""The header that tells the product's mails from those made up by tests."""
 
 KINDS = frozenset({"alert", "weekly", "reconnect", "notice"})
 
@@ -32,23 +32,23 @@ _LEFT_OVER = re.compile(r"\{\{|\}\}|\{%|%\}|\bUndefined\b|\bNone\b|\bnan\b")
 
 
 def lint(mail: Email | bytes, *, signer: Signer | None = None) -> None:
-    """Fail with every fault of this mail; with a `signer` its links are checked as well."""
+    """Fail with every fault of this mail; a `signer` has its links checked as well."""
     found = faults_of(mail, signer=signer)
     assert not found, "\n".join(found)
 
 
 def faults_of(mail: Email | bytes, *, signer: Signer | None = None) -> list[str]:
-    """Every fault of this mail, in words."""
+    """Every fault of this mail as a sentence."""
     return _of_bytes(mail, signer) if isinstance(mail, bytes) else _of_email(mail, signer)
 
 
 def numbers(text: str) -> set[str]:
-    """Every number that a reader sees in `text`; those inside addresses don't count."""
+    """Every number that a reader sees in `text`, except inside addresses."""
     return set(_NUMBER.findall(_URL.sub(" ", text.replace("\u00a0", " "))))
 
 
 def visible(html: str) -> str:
-    """What a reader or a screen reader is told by this HTML."""
+    """The text of this HTML for readers and screen readers."""
     reader = _Reader()
     reader.feed(html)
     reader.close()
@@ -215,7 +215,7 @@ def _breaks(value: str) -> bool:
 
 
 class _Reader(HTMLParser):
-    """Reads HTML as strictly as a page's validator would, and hears what it says."""
+    """Parses HTML as strictly as a validator and collects its text."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)

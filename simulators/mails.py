@@ -1,4 +1,4 @@
-"""Every kind of mail there is, by name, each made by a composer from facts of a made runner."""
+"""Every kind of mail by name, each composed from facts of a made-up runner."""
 
 from collections.abc import Callable
 from dataclasses import replace

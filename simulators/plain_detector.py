@@ -1,8 +1,8 @@
-"""The written rules, read as plainly as they can be: slow, short, and apart from the detector.
+"""A second implementation of the written rules: slow, short and independent of the detector.
 
-Whatever `docs/evidence.md` says must fire, fires here; the detector is held against it, on real
-and made histories. Days are looked at one by one and nothing is remembered between them. Only
-the numbers as published are known here, not the settings.
+It reports whatever must fire by `docs/evidence.md`; the detector is compared with it on real and
+made histories. Each day is judged by itself, without state. It knows only the published numbers,
+not the settings.
 """
 
 from bisect import bisect_left, bisect_right
@@ -23,7 +23,7 @@ _PUBLISHED = Rules()
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """The sessions' metres by day."""
+    """The metres of each day's sessions."""
 
     by_day: dict[date, list[float]]
     ordered: list[date]
@@ -36,7 +36,7 @@ class Days:
         return cls(dict(by_day), sorted(by_day))
 
     def before(self, day: date, days: int) -> list[float]:
-        """The sessions of that many days before `day`."""
+        """The metres of each session in the `days` days before `day`."""
         backs = (day - timedelta(days=back) for back in range(1, days + 1))
         return [metres for back in backs for metres in self.by_day.get(back, ())]
 
@@ -45,7 +45,7 @@ class Days:
 
 
 def crossings(runs: Iterable[Run], *, since: date = date.min) -> Iterator[tuple[date, Kind]]:
-    """Every day from `since` on and rule that the written rules say must fire, in order."""
+    """Every day and rule that must fire by the written rules, from `since` on, in order."""
     days = Days.of(runs)
     for day in days.ordered[bisect_left(days.ordered, since) :]:
         for kind, rule in RULES.items():

@@ -32,10 +32,11 @@ def practice_link(made: Instance, therapist: Therapist) -> str:
 
 
 def add_thirty(made: Instance) -> Mapping[str, Athlete]:
-    """By first name. Anna ticked signs of an emergency, Bruno a warning sign, Clara and David hurt.
+    """Add thirty athletes; returns them by first name.
 
-    Elena and Felix were warned, Greta is a bit sore, Henri's Strava fails, the mail to Jonas isn't
-    taken, that to Ines is paused; Katja hasn't run for three weeks, Ben, Cem and Dora never.
+    Anna ticked signs of an emergency, Bruno a warning sign, Clara and David hurt. Elena and Felix
+    were warned, Greta is a bit sore. Henri's Strava fails, the mail to Jonas is refused, that to
+    Ines is paused. Katja hasn't run for three weeks; Ben, Cem and Dora never have.
     """
     race = Race("Spring half marathon", TODAY + timedelta(days=78), 21_097.5)
     everybody = {}
@@ -66,7 +67,7 @@ def add_thirty(made: Instance) -> Mapping[str, Athlete]:
 
 
 def warn(tx: Transaction, athlete: Athlete, *, km: float = 14.2, day: date = TODAY) -> None:
-    """As if a mail about a run of that day had been queued."""
+    """Queue a mail as for a run on that day."""
     finding = Finding(day, "run", 1, 2, km * 1000, 8_900.0)
     (found,) = tx.findings.reconcile(athlete, since=day, found=[finding], now=NOW)
     tx.findings.mark_notified(found, outbox_id=queue_mail(tx, athlete), on=day)
@@ -89,7 +90,7 @@ def queue_mail(tx: Transaction, athlete: Athlete, *, key: str = "alert") -> int:
 
 
 def give_up_mail(tx: Transaction, athlete: Athlete, *, key: str = "alert") -> None:
-    """As if the mail server had refused a mail to the athlete for good."""
+    """Mark a mail to the athlete as refused for good by the mail server."""
     mail = tx.outbox.by_id(queue_mail(tx, athlete, key=key))
     assert mail is not None
     claimed = tx.outbox.claim(NOW)
@@ -101,7 +102,7 @@ def give_up_mail(tx: Transaction, athlete: Athlete, *, key: str = "alert") -> No
 
 
 def _run(tx: Transaction, athlete: Athlete, *, since: int) -> None:
-    """A winter without its jump, up to so many days ago."""
+    """Add the runs of a winter without its jump, up to `since` days ago."""
     runs = [(back, min(km, 9.0)) for back, km in WINTER if back >= since]
     tx.runs.save(athlete, map(made_recording, runs), now=NOW, today=TODAY)
 

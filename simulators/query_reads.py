@@ -1,10 +1,10 @@
-"""How many rows each statement reads: PostgreSQL's own count, as the statement is about to run.
+"""Counts the rows read by each statement, as PostgreSQL reports them.
 
     with reads(store) as told:
         weekly_due(works, now)
     told.rows                                    # rows that all its scans touched, wanted or not
 
-Each statement is explained and undone just before it runs for good.
+Just before a statement runs, it's run with EXPLAIN ANALYZE and rolled back.
 """
 
 import json
@@ -22,7 +22,7 @@ _EXPLAINED = ("SELECT", "UPDATE", "DELETE", "WITH")
 
 @dataclass
 class Told:
-    """What the statements of a block came to."""
+    """The statements of a block and the rows that they read."""
 
     statements: int = 0
     commits: int = 0
@@ -35,7 +35,7 @@ class Told:
 
 @contextmanager
 def reads(store: Store) -> Iterator[Told]:
-    """Count what every statement of this store reads while the block lasts."""
+    """Count the rows read by every statement of this store within the block."""
     told = Told()
 
     def before(
@@ -72,7 +72,7 @@ def _rows(connection: Any, statement: str, parameters: Any) -> int:
 
 def _touched(node: Mapping[str, Any]) -> int:
     inside = sum(_touched(one) for one in node.get("Plans", ()))
-    # A bitmap is built from an index whose entries its heap scan counts again.
+    # A bitmap scan is built from index scans, whose rows its heap scan counts again.
     if not node["Node Type"].endswith("Scan") or node["Node Type"] == "Bitmap Index Scan":
         return inside
     each: float = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)

@@ -1,4 +1,4 @@
-"""Made runs: as a source gives them, and as a FIT file."""
+"""Made runs, as a source returns them and as a FIT file."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ TODAY = date(2026, 11, 20)
 
 
 def run_file(km: float, *, day: date = TODAY, hour: int = 6, minutes: float | None = None) -> bytes:
-    """A FIT file of one run, as small as can be."""
+    """A minimal FIT file of one run."""
     return fit_run(
         datetime.combine(day, time(hour), tzinfo=UTC),
         distance_m=km * 1000,
@@ -32,7 +32,7 @@ def recording(
     external_id: str | None = None,
     **more: object,
 ) -> Recording:
-    """A run as a source tells it; its name at the source comes from its figures unless told."""
+    """A run as a source returns it; its external name is derived from its figures by default."""
     started_at = datetime.combine(day, at, tzinfo=UTC)
     moving_s = 60 * (minutes or 6 * km)
     name = hashlib.sha256(f"{source} {started_at} {km}".encode()).hexdigest()
@@ -50,5 +50,5 @@ def recording(
 
 
 def steady(*, until: date = TODAY, weeks: int = 8, km: float = 8.0) -> Sequence[Recording]:
-    """A run every second day, the last two days before `until`."""
+    """A run every second day, the last one two days before `until`."""
     return [recording(until - timedelta(days=back), km) for back in range(2, weeks * 7, 2)]

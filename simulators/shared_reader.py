@@ -1,4 +1,4 @@
-"""One reader of files for all that one process of tests makes: its child starts once.
+"""A file reader shared by all tests of a process, so that its child process starts once.
 
 services = with_shared_reader(build_services(settings, None))
 """
@@ -13,12 +13,12 @@ from worker.sources.formats.child import Reader
 
 @cache
 def shared_reader() -> Reader:
-    """The real one, in a child process of its own, which ends with this process."""
+    """A real reader in a child process, which ends with this process."""
     return Reader()
 
 
 def with_shared_reader(services: Services, *, patient: bool = True) -> Services:
-    """The same works, whose inbox and sources read files by the shared reader."""
+    """The same services, with an inbox and sources that use the shared reader."""
     reader = shared_reader()
     return replace(
         services,

@@ -1,16 +1,16 @@
-"""A real mail server for tests: aiosmtpd on a free loopback port, with faults by script.
+"""A real mail server for tests: aiosmtpd on a free loopback port, with faults on demand.
 
     with SmtpServer(tls="starttls", login=("ann", "secret")) as server:
         server.fail("rcpt", "550 no such user")
         ...
         assert server.mails == []
 
-Every mail of Easeback's that it ever took goes through the lint in the end.
+At the end every accepted mail of Easeback's is linted.
 
-A fault is a reply ("451 later"), or "drop" (the connection), or "hang" (never answer), or "endless"
-(lines without end, up to `MOST_SPOKEN` bytes), or "trickle" (lines byte by byte, for `trickles_s`),
-or "slow" (answer rightly, after `SLOW_S`), or, at the final dot, "swallow": take the mail, then
-drop the connection in place of the answer.
+A fault is a reply ("451 later"), "drop" (the connection), "hang" (never answer), "endless" (lines
+without end, up to `MOST_SPOKEN` bytes), "trickle" (lines byte by byte, for `trickles_s`), "slow"
+(the right answer, after `SLOW_S`) or, at the final dot, "swallow" (accept the mail, then drop the
+connection instead of answering).
 """
 
 import asyncio
@@ -38,7 +38,7 @@ SLOW_S = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A mail that the server took: the envelope and the bytes."""
+    """A mail that the server accepted: the envelope and the bytes."""
 
     sender: str
     recipient: str
@@ -47,12 +47,12 @@ class Taken:
 
 @dataclass
 class SmtpServer:
-    """Serves while inside `with`. With STARTTLS a `login` that is given is also demanded.
+    """Serves within a `with` block. With STARTTLS, a `login` is also required.
 
-    `tokens` are those that XOAUTH2 is taken by, for the name in `login`; a wrong one is answered
-    as the big providers do, with a reason first and the refusal after an empty line.
+    `tokens` are those accepted by XOAUTH2 for the name in `login`. A wrong one is answered as the
+    big providers do: first a reason, then, after an empty line, the refusal.
 
-    `hanging` counts the dialogues that were left without an answer; `drop_all` ends them.
+    `hanging` counts the dialogues left without an answer; `drop_all` ends them.
     """
 
     tls: Literal["none", "starttls", "tls"] = "none"
@@ -89,18 +89,18 @@ class SmtpServer:
             self._faults[step] += [fault] * times
 
     def mend(self, step: Step) -> None:
-        """Nothing fails at this step any more."""
+        """Remove the faults at this step."""
         self._lasting.pop(step, None)
         self._faults[step].clear()
 
     def next_fault(self, step: Step) -> str | None:
-        """The fault due at `step`, used up by asking."""
+        """The next fault at `step`, which is then used up."""
         if self._faults[step]:
             return self._faults[step].pop(0)
         return self._lasting.get(step)
 
     def drop_all(self) -> None:
-        """Drop every connection there is."""
+        """Drop every open connection."""
         for transport in list(self._transports):
             self._loop.call_soon_threadsafe(transport.abort)
 
@@ -146,7 +146,7 @@ class SmtpServer:
         self.certificate.configure_cert(context)
         return context
 
-    # What aiosmtpd calls
+    # Hooks called by aiosmtpd
 
     async def handle_DATA(self, _: SMTP, __: Session, envelope: Envelope) -> str:  # noqa: N802  aiosmtpd names it
         content, recipients = envelope.content, envelope.rcpt_tos
@@ -175,7 +175,7 @@ class SmtpServer:
 
 
 class _Conversation(SMTP):
-    """One connection, which asks the script before every step."""
+    """One connection, which checks for a fault before every step."""
 
     def __init__(self, server: SmtpServer) -> None:
         self._script = server
@@ -187,7 +187,7 @@ class _Conversation(SMTP):
             tls_context=server._tls_context() if server.tls == "starttls" else None,
             require_starttls=server.tls == "starttls",
             authenticator=server.authenticate if server.login else None,
-            # aiosmtpd warns of passwords in the clear unless it sees STARTTLS itself.
+            # aiosmtpd warns about plaintext passwords unless it handles STARTTLS itself.
             auth_required=server.login is not None and server.tls == "starttls",
             auth_require_tls=server.tls == "starttls",
             auth_exclude_mechanism={"PLAIN", "LOGIN"} - set(server.auth_mechanisms)
@@ -214,7 +214,7 @@ class _Conversation(SMTP):
             self.transport.close()
 
     async def push(self, status: AnyStr) -> None:
-        """The one answer that aiosmtpd gives nobody a hook for is that to the final dot."""
+        """Intercept the answer to the final dot, the only one without a hook in aiosmtpd."""
         if status == "250 taken":
             fault = self._script.next_fault("dot")
             if self._script.mails[-1].recipient in self._script.hangs_for:

@@ -1,7 +1,7 @@
-"""Which language a text is in, by the small words that no sentence does without; and its marks.
+"""Detects the language of a text by its most common small words and its punctuation.
 
-`faults(text, language)` names words of another language, numbers by another's habit and, in French,
-marks without their space. Names stay what they are, whatever the language.
+`faults(text, language)` reports words of another language, numbers in another language's format
+and, in French, marks without a space before them. Names are ignored.
 """
 
 import re
@@ -21,7 +21,7 @@ WORDS = {
     "fr": "le la les une est pas pour avec dans ton ta tes que qui sur au aux ce cette tu "
     "te ne plus course semaine aucun aucune ou par",
 }
-"""Words of each language that none of the others has."""
+"""Words of each language that don't occur in the others."""
 
 _OWN_AT_LEAST = 3
 _ADDRESS = re.compile(r"https?://\S+|\S+@\S+|\S*/\S*/\S*")
@@ -32,7 +32,7 @@ _LOOSE = re.compile(r"[\w)%»\"…] ?[;!?»]|\w :|\w:(?=\s|$)|«(?!\u202f)|[ \u0
 
 
 def faults(text: str, language: str) -> list[str]:
-    """What in this text isn't of this language, in words; `text` is what a reader sees."""
+    """Everything in this visible text that isn't in `language`, as sentences."""
     text = re.sub(r"[ \t\n]+", " ", text)
     text = re.sub("|".join(map(re.escape, NAMES)), "X", text, flags=re.IGNORECASE)
     text = _ADDRESS.sub("X", text)
@@ -52,7 +52,7 @@ def faults(text: str, language: str) -> list[str]:
 
 
 def told(html: str, language: str) -> str:
-    """What a page or mail tells its reader, without what is marked as of another language."""
+    """The text of a page or mail, without what is marked as another language."""
     page = re.sub(r"<(style|script)\b.*?</\1>|<!--.*?-->", " ", html, flags=re.DOTALL)
     marked = r'<(\w+)\b[^>]*\blang="(?!LANGUAGE")[^"]*"[^>]*>[^<]*</\1>'.replace(
         "LANGUAGE", language

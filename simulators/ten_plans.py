@@ -1,9 +1,8 @@
 """Plans to look at as a coach would: `python -m simulators.ten_plans`.
 
-Ten made runners, each with what a plan must be wise about: a beginner's half marathon, a marathon
-in 20 weeks, one in four, after 12 weeks off, after an alert, with pain, 10 km, in miles, with weeks
-from Sunday, an ultramarathon. `tests/domain/test_ten_plans.py` holds
-what was seen.
+Ten made-up runners, each a special case for a plan: a beginner's half marathon, a marathon in 20
+weeks, one in four, after 12 weeks off, after an alert, with pain, 10 km, in miles, with weeks from
+Sunday, an ultramarathon. `tests/domain/test_ten_plans.py` tests the conclusions.
 """
 
 import argparse
@@ -24,12 +23,12 @@ MONDAY = date(2026, 3, 2)
 DAY, WEEK = timedelta(days=1), timedelta(weeks=1)
 
 Weeks = Sequence[Sequence[float]]
-"""Kilometres of Tuesday, Thursday, Saturday and Sunday, week by week; the last ends on Sunday."""
+"""Kilometres on Tuesday, Thursday, Saturday and Sunday of each week; the last ends on Sunday."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A runner by the weeks before, what they want to run and in how many weeks, and the rest."""
+    """A runner: the weeks before, the race, the weeks until it, and other settings."""
 
     name: str
     weeks: Weeks

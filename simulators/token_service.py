@@ -1,4 +1,4 @@
-"""A made token service as Microsoft's and Google's are: codes, consents, tokens; no sockets here.
+"""A simulated token service like Microsoft's and Google's: codes, consents, tokens; no sockets.
 
 with running(TokenService()) as server: ...
 """
@@ -13,10 +13,10 @@ from simulators.strava.service import Answer, Question
 
 @dataclass
 class TokenService:
-    """Knows one application and one account; `log` has the path and form of each question.
+    """One application and one account; `log` has the path and form of each request.
 
-    `pending` is how often a typed code isn't entered yet, `lives_s` how long an access token is
-    said to live. `rotates`: each renewal brings another refresh token, as Microsoft's does.
+    `pending` is how many polls find the user's code not entered yet, `lives_s` the stated lifetime
+    of an access token. `rotates`: each renewal returns another refresh token, as Microsoft's does.
     """
 
     client_id: str = "made-app"
@@ -29,7 +29,7 @@ class TokenService:
     access_tokens: list[str] = field(default_factory=list)
 
     def revoke(self) -> None:
-        """Whoever owns the account takes the access back."""
+        """Withdraw the access, as the owner of the account may."""
         self.refresh_token = None
 
     def answer(self, question: Question) -> Answer:
@@ -72,7 +72,7 @@ class TokenService:
         return _json(200, **brings)
 
     def consented(self, address: str) -> str:
-        """Where Google's page leads a browser that consented at this address."""
+        """The address to which Google's page redirects a browser after consent at `address`."""
         asked = dict(parse_qsl(urlsplit(address).query))
         return f"{asked['redirect_uri']}/?state={asked['state']}&code=made-consent&scope=mail"
 

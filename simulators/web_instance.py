@@ -1,4 +1,4 @@
-"""A made instance for the tests of the pages: a runner's winter and ramp, kept in a real store."""
+"""A made-up instance for tests of the pages: a runner's winter and ramp in a real store."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ TODAY = date(2026, 2, 21)
 BASE_URL = "http://127.0.0.1:8765"
 TICKS = {"inbox": timedelta(minutes=3), "deliver": timedelta(minutes=3)}
 
-# Kilometres by days back from TODAY: an easy winter, a break over Christmas, a ramp with a jump.
+# Days before TODAY and kilometres: an easy winter, a break over Christmas, a ramp with a jump.
 WINTER: tuple[tuple[int, float], ...] = (
     (88, 6.0), (84, 7.2), (79, 5.5), (72, 5.1), (67, 6.4), (61, 4.8), (30, 4.0), (28, 4.4),
     (25, 5.2), (23, 5.0), (20, 6.1), (18, 5.4), (15, 7.5), (13, 6.0), (10, 8.1), (8, 6.2),
@@ -38,7 +38,7 @@ WINTER: tuple[tuple[int, float], ...] = (
 
 @dataclass
 class Clock:
-    """Time that goes on when told to."""
+    """A clock that is set by hand."""
 
     now: datetime = NOW
 
@@ -48,7 +48,7 @@ class Clock:
 
 @dataclass
 class Instance:
-    """A store, the face before it, and links into it."""
+    """A store, its web server and signed links."""
 
     store: Store
     clock: Clock
@@ -56,7 +56,7 @@ class Instance:
     web: WebContext
 
     def client(self, *, burst: float = 1e6, **more: object) -> TestClient:
-        """A visitor on this machine. Errors are answers here, as they are outside."""
+        """A visitor on this machine. Exceptions become error answers, as in production."""
         app = build_app(
             replace(self.web, **more), rate_limiter=ClientRateLimiter(burst=burst, per_s=0.5)
         )  # type: ignore[arg-type]  # fields of WebContext
@@ -74,7 +74,7 @@ class Instance:
             return tx.athletes.add(replace(new, **more))  # type: ignore[arg-type]  # fields of Athlete
 
     def athlete(self, athlete: Athlete) -> Athlete:
-        """The athlete as kept now."""
+        """The athlete as stored now."""
         with self.store.reading() as tx:
             kept = tx.athletes.by_id(athlete.id)
         assert kept is not None
@@ -97,12 +97,12 @@ class Instance:
 
 @cache
 def _pages() -> Pages:
-    """Reading templates is slow and they keep nothing of a visit, so there is one."""
+    """Shared by all instances: templates are slow to load and hold no state of a visit."""
     return Pages()
 
 
 def instance(folder: Path) -> Instance:
-    """An empty instance on a SQLite file in `folder`; of its services nobody answers."""
+    """An empty instance on a SQLite file in `folder`, whose sources don't answer."""
     put_empty_database(folder / "easeback.db")
     nobody = "http://127.0.0.1:1"
     settings = Settings(
@@ -122,7 +122,7 @@ def instance(folder: Path) -> Instance:
 def run_winter(
     instance: Instance, athlete: Athlete, kilometres: Sequence[tuple[int, float]] = WINTER
 ) -> None:
-    """Keep the runs of a winter, judge their days, and say how the sources feel."""
+    """Store the runs of a winter, judge their days and set the sources' states."""
     rules = Rules()
     with instance.store.transaction() as tx:
         tx.runs.save(athlete, map(made_recording, kilometres), now=NOW, today=TODAY)
@@ -137,7 +137,7 @@ def run_winter(
 
 
 def _tell(tx: Transaction, athlete: Athlete, found: Sequence[StoredFinding]) -> None:
-    """As if a mail had gone out about the single run of the newest day."""
+    """Queue a mail as for the newest day's single run."""
     outbox_id = tx.outbox.enqueue(
         athlete,
         kind="alert",
@@ -166,7 +166,7 @@ _SOURCES: Mapping[SourceName, SourceState] = {
 
 
 def made_recording(run: tuple[int, float]) -> Recording:
-    """A run of so many kilometres, so many days ago."""
+    """A run of that many kilometres, that many days ago."""
     back, kilometres = run
     day = TODAY - timedelta(days=back)
     return Recording(

@@ -1,1 +1,1 @@
-"""The tests: behaviour by name, the real store, fakes only at the ports."""
+"""The tests: named by behaviour, on the real store, with fakes only at the ports."""

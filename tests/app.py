@@ -2,12 +2,12 @@
 
     app = App(...)                              # the `app` fixture
     anna = app.athlete("Anna")
-    app.runs(anna, steady(until=TODAY))         # a history, kept silently
+    app.runs(anna, steady(until=TODAY))         # a history, stored without mails
     app.drop("big.fit", km=16)                  # a FIT file in the watched folder
     app.look(); app.look()                      # two equal looks bring it in
     app.pass_on()                               # everything that's due, mail included
 
-Only the mail server is made up (`ScriptedMailer`), at its port.
+Only the mail server is fake (`ScriptedMailer`), at its port.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -47,10 +47,10 @@ ADDED = datetime(2026, 6, 1, tzinfo=UTC)
 
 @dataclass
 class ScriptedMailer:
-    """A mail server that answers by script: each entry of `answers` is for one mail.
+    """A fake mail server: each entry of `answers` is for one mail.
 
-    None takes the mail; an error refuses it before the final dot, and in a pair ("dot", error)
-    after it. When the script has run out, every mail is taken. Each goes through the lint.
+    None accepts the mail; an error refuses it before the final dot, or after it in a pair ("dot",
+    error). When `answers` has run out, every mail is accepted. Each mail is linted.
     """
 
     answers: list[BaseException | tuple[str, BaseException] | None] = field(default_factory=list)
@@ -79,13 +79,13 @@ class ScriptedMailer:
         return "scripted"
 
     def kinds(self) -> list[str]:
-        """What was taken, by kind."""
+        """The kinds of the accepted mails."""
         return [str(mail["X-Easeback-Kind"]) for mail in self.taken]
 
 
 @dataclass
 class App:
-    """The works of one test, and the time there."""
+    """The services of one test, and its current time."""
 
     services: Services
     mailer: ScriptedMailer
@@ -116,7 +116,7 @@ class App:
         wanted = Athlete(**{**told, **changes})  # type: ignore[arg-type]  # what a test names
         with self.services.store.transaction() as tx:
             added = tx.athletes.add(wanted)
-            # Nothing is due from before the test's time.
+            # Nothing from before the test's time is due.
             upcoming = weeks.next_weekly_due(added, max(self.now, added.added_at))
             tx.athletes.weekly_done(added, next_at=upcoming.due_at)
         return added
@@ -128,24 +128,24 @@ class App:
         *,
         silence: str | None = "made for the test",
     ) -> Change:
-        """Decide on recordings as a source would bring them."""
+        """Ingest recordings as from a source, without mails."""
         with self.services.store.transaction() as tx:
             return ingest(tx, self.services, athlete, recordings, now=self.now, silence=silence)
 
     def arrive(self, athlete: Athlete, *recordings: Recording) -> Change:
-        """Decide on recordings that may be mailed about."""
+        """Ingest recordings that may be mailed about."""
         return self.runs(athlete, recordings, silence=None)
 
     def drop(self, name: str, content: bytes | None = None, *, km: float = 8.0,
              day: date = TODAY) -> Path:  # fmt: skip
-        """Put a file into the watched folder: a run of `km` that morning, unless told what."""
+        """Put a file into the watched folder: `content`, or else a run of `km` that morning."""
         path = self.inbox / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(run_file(km, day=day) if content is None else content)
         return path
 
     def look(self, times: int = 1) -> TakenIn:
-        """Look at the folder; gives what the last look came to."""
+        """Look at the folder; returns the result of the last look."""
         seen = TakenIn()
         for _ in range(times):
             seen = take_in_inbox(self.services, self.now)
@@ -163,7 +163,7 @@ class App:
             return tuple(found.finding for found in tx.findings.standing(athlete))
 
     def silences(self, athlete: Athlete) -> list[str | None]:
-        """For each finding that stands why it was not mailed, or None."""
+        """For each current finding the reason why it was not mailed, or None."""
         with self.services.store.reading() as tx:
             return [found.silence for found in tx.findings.standing(athlete)]
 
@@ -172,16 +172,16 @@ class App:
             return tx.outbox.unsent()
 
     def waiting(self) -> dict[str, str]:
-        """The files that wait, each with its reason."""
+        """The waiting files, each with its reason."""
         with self.services.store.reading() as tx:
             return {one.path: one.reason for one in tx.inbox.with_verdict("waiting")}
 
     def distances_km(self, athlete: Athlete) -> list[float]:
-        """The runs that count, oldest first."""
+        """The distances of the runs that count, oldest first."""
         with self.services.store.reading() as tx:
             return [round(run.distance_m / 1000, 2) for run in tx.runs.counted(athlete)]
 
 
 def refused(message: str = "451 later", **how: bool) -> SendError:
-    """An answer of the mail server; temporary unless told."""
+    """An answer of the mail server; temporary by default."""
     return SendError(message, **{"permanent": False, **how})

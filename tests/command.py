@@ -1,4 +1,4 @@
-"""Runs the command line as people do: a process of its own, in a folder of its own."""
+"""Runs the command line in its own process and folder."""
 
 import atexit
 import os
@@ -16,13 +16,13 @@ WITHIN_S = 240
 _NOT_PASSED_ON = ("DISPLAY", "WAYLAND_DISPLAY", "COLUMNS")
 
 warm = Warm()
-"""What this process of tests forks its commands from."""
+"""The process from which this process's commands are forked."""
 
 atexit.register(warm.close)
 
 
 def installed_command(folder: Path) -> Path:
-    """`easeback` as pip writes it: a script, in a new folder of its own."""
+    """`easeback` as a script written by pip, in a new folder."""
     folder.mkdir()
     script = folder / "easeback"
     script.write_text("import sys\nfrom worker.__main__ import main\nsys.exit(main())\n")
@@ -32,10 +32,10 @@ def installed_command(folder: Path) -> Path:
 def easeback(
     *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, given: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """One command, with nothing of the tester's own settings or display around it.
+    """Run one command, without the tester's own settings or display.
 
-    `given` comes on its standard input. It is forked from an interpreter that has imported the
-    worker already, but for one that is told something about Python itself.
+    `given` is its standard input. It's forked from an interpreter that has already imported the
+    worker, unless it has options of Python itself.
     """
     around = {
         name: value

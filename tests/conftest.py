@@ -1,4 +1,4 @@
-"""Fixtures that all tests share: a database of each kind, a store on it, the whole application."""
+"""Fixtures shared by all tests: a database of each kind, a store on it, the whole application."""
 
 import gc
 import os
@@ -34,12 +34,12 @@ from worker.store import Store
 POSTGRES_VARIABLE = "EASEBACK_TEST_POSTGRES"
 POSTGRES_HERE = "postgresql+psycopg://postgres@127.0.0.1:5432/test"
 
-# A test's machine may be busy: what counts is what comes out, not how fast.
+# No deadlines: the machine may be busy.
 settings.register_profile(
     "easeback",
     deadline=None,
     max_examples=30,
-    derandomize=True,  # the same examples each time: a change fails by what it changed
+    derandomize=True,  # the same examples each time, so that failures are caused by changes
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.register_profile(
@@ -49,10 +49,10 @@ settings.load_profile("easeback")
 
 
 def pytest_configure() -> None:
-    """Keep the tests' folders in memory where there's room: SQLite syncs at each commit.
+    """Keep the tests' folders in memory if there's room, as SQLite syncs at each commit.
 
-    And keep what is compiled: else each process that a test starts compiles the worker anew.
-    What comes with collection is there to stay: nobody looks for garbage in it, now or later.
+    Also keep compiled bytecode, so that processes started by tests needn't compile the worker
+    again. Garbage collection is off during test collection, as its objects stay.
     """
     gc.disable()
     sys.dont_write_bytecode = False
@@ -63,7 +63,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by what it starts: `make check` runs those that start nothing."""
+    """Mark each test by what it starts; `make check` runs those that start nothing."""
     for item in items:
         if isinstance(item, pytest.Function):
             for mark in started_by(item):
@@ -71,7 +71,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """From here on garbage is collected, in what tests make alone."""
+    """Turn garbage collection on, excluding the objects that exist by now."""
     gc.freeze()
     gc.enable()
 
@@ -80,7 +80,7 @@ def pytest_collection_finish() -> None:
 def lint_of_every_mail_that_was_left(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[None]:
-    """What any test left in any mailbox folder goes through the lint in the end."""
+    """Lint every mail that a test left in a mailbox folder, at the end of the session."""
     yield
     faults = [
         f"{path}: {fault}"
@@ -93,7 +93,7 @@ def lint_of_every_mail_that_was_left(
 
 @pytest.fixture(scope="session")
 def postgres_server() -> str:
-    """The address of a PostgreSQL that answers; without one the test is skipped, or fails in CI."""
+    """The address of a running PostgreSQL; without one the test is skipped, or fails in CI."""
     address = os.environ.get(POSTGRES_VARIABLE, POSTGRES_HERE)
     trouble = _trouble_with(address)
     if trouble is None:
@@ -125,13 +125,13 @@ def _trouble_with(address: str) -> str | None:
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    """A SQLite file of the test's own."""
+    """A SQLite file for one test."""
     return f"sqlite:///{tmp_path / 'easeback.db'}"
 
 
 @pytest.fixture(scope="session")
 def schemas(postgres_server: str) -> Iterator[Schemas]:
-    """Where tests on PostgreSQL have their schemas."""
+    """The PostgreSQL schemas of the tests."""
     schemas = Schemas(postgres_server)
     yield schemas
     schemas.close()
@@ -139,7 +139,7 @@ def schemas(postgres_server: str) -> Iterator[Schemas]:
 
 @pytest.fixture
 def postgres_url(request: pytest.FixtureRequest, schemas: Schemas) -> Iterator[str]:
-    """A schema of the test's own in PostgreSQL: an empty one, unless a store is opened in it."""
+    """A PostgreSQL schema for one test: empty, unless a store is opened in it."""
     opens = next((name for name in _PREPARED if name in request.fixturenames), None)
     with schemas.with_tables(_PREPARED[opens]) if opens else schemas.empty() as url:
         yield url
@@ -161,14 +161,14 @@ _PREPARED = {"store": _migrate, "cluster_store": _migrate_for_a_cluster}
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """An empty database, once of each kind."""
+    """An empty database of each kind."""
     name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
     return str(request.getfixturevalue(name))
 
 
 @pytest.fixture
 def store(database_url: str) -> Iterator[Store]:
-    """A store on each kind of database, with today's schema."""
+    """A store on each kind of database, with the current schema."""
     if database_url.startswith("sqlite"):
         put_empty_database(Path(database_url.removeprefix("sqlite:///")))
     store = Store.open(database_url, precedence=PRECEDENCE)
@@ -178,26 +178,26 @@ def store(database_url: str) -> Iterator[Store]:
 
 @pytest.fixture(scope="session")
 def composer() -> Composer:
-    """The real composer. Making one is slow and it keeps nothing of a mail, so there is one."""
+    """The real composer, shared because it's slow to make and holds no state of a mail."""
     return Composer(signer=Signer(("a key of the tests",), "http://127.0.0.1:8765"))
 
 
 @pytest.fixture(scope="session")
 def routines() -> tuple[Routine, ...]:
-    """The routine that is shipped."""
+    """The shipped routine."""
     path = shipped_file("routine.example.toml")
     return parse_routines(path.read_text("utf-8"), name=str(path))
 
 
 @pytest.fixture(scope="session")
 def reader() -> Reader:
-    """The real reader of files, in a child process of its own."""
+    """The real file reader, in a child process."""
     return shared_reader()
 
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A folder that anybody may look into; those of tests are for their owner alone."""
+    """A folder that everybody may read; other folders of tests are private to their owner."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -212,7 +212,7 @@ def services(
     routines: tuple[Routine, ...],
     reader: Reader,
 ) -> Services:
-    """The whole works over each kind of database; only the mail server is made up."""
+    """All services on each kind of database; only the mail server is fake."""
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     return Services(
@@ -228,6 +228,6 @@ def services(
 
 @pytest.fixture
 def app(services: Services) -> App:
-    """The works with the time set."""
+    """The services with a clock that is set."""
     assert isinstance(services.mailer, ScriptedMailer)
     return App(services, services.mailer)

@@ -1,4 +1,4 @@
-"""Counts what a piece of work asks of the database: what costs, and is the same on any machine."""
+"""Counts database statements: a measure of cost that is the same on any machine."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from worker.store import Store
 
 @contextmanager
 def counted(store: Store) -> Iterator[Counter[str]]:
-    """How many statements, and commits, a piece of work asks of the database."""
+    """The number of statements and commits within the block."""
     told: Counter[str] = Counter()
 
     def statement(_: object, __: object, words: str, *___: object) -> None:
-        # SQLite's own, for which PostgreSQL needs none.
+        # SQLite alone needs these.
         told["statements"] += not words.startswith(("PRAGMA", "BEGIN"))
 
     def commit(_: object) -> None:

@@ -1,4 +1,4 @@
-"""A worker of a cluster that does what is due and leaves: a test knows when it has ended."""
+"""A cluster worker that does what is due and exits, so that a test knows when it has ended."""
 
 import asyncio
 
@@ -11,10 +11,10 @@ _PAUSE_S = 0.02
 
 
 class DrainingWorker(ClusterWorker):
-    """One whole pass instead of a session: each job in the order of the list."""
+    """One whole pass instead of a session: each job in the list's order."""
 
     def drain(self) -> None:
-        """Everything that is due, once and in order, beside whoever else is at work; then leave."""
+        """Run everything that is due, once and in order, beside other workers; then leave."""
         with self._joined() as context:
             asyncio.run(self._drain(context))
 
@@ -36,12 +36,12 @@ class DrainingWorker(ClusterWorker):
                         stalled_worker_timeout=self._timing.stale_s,
                         update_heartbeat_interval=self._timing.heartbeat_every_s,
                     )
-                    # What's left is another worker's, or that of one that has just died.
+                    # The remaining jobs belong to another worker, or to one that has just died.
                     await asyncio.sleep(_PAUSE_S)
 
 
 async def _is_open(manager: JobManager) -> bool:
-    """True while a task is under way, or could be."""
+    """True while a task is running or could start."""
     doing = list(await manager.list_jobs_async(status="doing"))
     todo = await manager.list_jobs_async(status="todo")
     return bool(doing) or any(queued.scheduled_at is None for queued in todo)

@@ -1,4 +1,4 @@
-"""How much work something is, in calls: the same on every machine, however busy it is."""
+"""Measures work in function calls, which are the same on every machine under any load."""
 
 import sys
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def calls_of(work: Callable[[], object]) -> Counter[str]:
-    """Every call that the work makes in this thread, by the function's name; Python's and C's."""
+    """The number of calls of each Python and C function in this thread during the work."""
     made: Counter[str] = Counter()
 
     def note(frame: FrameType, event: str, called: Any) -> None:

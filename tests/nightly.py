@@ -1,4 +1,4 @@
-"""Parts of tests that `make test` leaves to the nightly run."""
+"""Marks for tests that `make test` leaves to the nightly run."""
 
 import pytest
 
@@ -7,4 +7,4 @@ ON_POSTGRES = pytest.mark.parametrize(
     ["sqlite", pytest.param("postgresql", marks=pytest.mark.nightly)],
     indirect=True,
 )
-"""For tests of many files or many times by one way through the store, which others try on both."""
+"""For long tests of one way through the store, which other tests cover on both databases."""

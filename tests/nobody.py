@@ -1,4 +1,4 @@
-"""Somebody whom a mode can keep out of a folder: the tests may be run by root, whom none does."""
+"""Drops root's rights: file modes don't keep root out, and the tests may run as root."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _NOBODY = 65534
 
 @contextmanager
 def nobody() -> Iterator[None]:
-    """For as long as this lasts we aren't root."""
+    """Run the block as another user than root."""
     if os.geteuid():
         yield
         return

@@ -1,4 +1,4 @@
-"""`easeback run` as a process: what it says is heard, and it is killed if it doesn't end."""
+"""Runs `easeback run` as a process: captures its output, and kills it if it doesn't end."""
 
 import signal
 import subprocess
@@ -15,13 +15,13 @@ from tests.waiting import wait_until
 
 @dataclass
 class Process:
-    """A running worker, and what it said so far."""
+    """A running worker and its output so far."""
 
     popen: subprocess.Popen[str]
     lines: list[str] = field(default_factory=list)
 
     def wait_for(self, happened: Callable[[], object], within_s: float) -> float:
-        """Wait until something is so, as long as the worker lives; how long it took."""
+        """Wait for a condition as long as the worker lives; returns the seconds that took."""
 
         def happened_or_ended() -> bool:
             if happened():
@@ -35,7 +35,7 @@ class Process:
         return any(words in line for line in self.lines)
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
-        """Tell it to end; its exit status and how long it took."""
+        """Send a signal; returns its exit status and the seconds until it ended."""
         began = time.monotonic()
         self.popen.send_signal(how)
         status = self.popen.wait(timeout=20)
@@ -54,9 +54,9 @@ def running_in(
     ready: str,
     program: Sequence[str] = ("-m", "worker", "run"),
 ) -> Iterator[Process]:
-    """`easeback run` with these words, once it has said that it's ready.
+    """`easeback run` with these arguments, once it has reported that it's ready.
 
-    `program` is what Python runs in place of that.
+    `program` is the Python program to run instead.
     """
     popen = subprocess.Popen(  # noqa: S603  our own program
         [sys.executable, *program, *words],

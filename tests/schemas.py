@@ -1,10 +1,10 @@
-"""Schemas in PostgreSQL, one for each test: what is migrated once is emptied, and used again.
+"""PostgreSQL schemas, one for each test: migrated once, then emptied and reused.
 
     schemas = Schemas("postgresql+psycopg://postgres@127.0.0.1:5432/test")
     with schemas.empty() as url: ...                        # nothing in it
     with schemas.with_tables(lambda url: Store.open(url).close()) as url: ...
 
-Emptying one takes a twentieth of the time that migrating another and dropping it takes.
+Emptying a schema takes a twentieth of the time of migrating and dropping one.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, MetaData, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 Prepare = Callable[[str], object]
-"""Makes tables in the schema at this address."""
+"""Creates tables in the schema at this address."""
 
 _RELATIONS = (
     "SELECT relname, obj_description(oid, 'pg_class') FROM pg_class "
@@ -31,17 +31,17 @@ _BEGIN_AT_1 = (
 
 @dataclass(frozen=True, slots=True)
 class _Schema:
-    """A schema with its tables, and what tells once it's prepared whether a test changed them."""
+    """A schema with tables, and its state after preparation, to detect changes by tests."""
 
     name: str
     emptying: str
-    """Statements that delete every row but the version, sent as one."""
+    """Statements that delete every row except the version, sent as one."""
 
     state: Any
 
 
 class Schemas:
-    """The schemas that one process of tests works in, on one server."""
+    """The schemas of one test process on one server."""
 
     def __init__(self, server: str) -> None:
         self._server = make_url(server)
@@ -50,14 +50,16 @@ class Schemas:
 
     @contextmanager
     def empty(self) -> Iterator[str]:
-        """The address of a schema with nothing in it, gone afterwards."""
+        """The address of an empty schema, which is dropped afterwards."""
         name = self._made()
         yield self._url(name)
         self._drop(name)
 
     @contextmanager
     def with_tables(self, prepare: Prepare) -> Iterator[str]:
-        """The address of a schema that was prepared once and has no rows; one test has it."""
+        """The address of a schema that was prepared once and has no rows; for one test at a
+        time.
+        """
         schema = self._kept.pop(prepare, None) or self._prepared(prepare)
         yield self._url(schema.name)
         if self._is_emptied(schema):
@@ -71,7 +73,7 @@ class Schemas:
         self._engine.dispose()
 
     def _url(self, name: str) -> str:
-        # No test takes the server's power away, so none waits for its disk.
+        # Tests don't lose power, so needn't wait for the server's disk.
         options = f"-csearch_path={name} -csynchronous_commit=off"
         url = self._server.update_query_dict({"options": options})
         return url.render_as_string(hide_password=False)
@@ -100,7 +102,7 @@ class Schemas:
             return _Schema(name, emptying, _state(connection, name))
 
     def _is_emptied(self, schema: _Schema) -> bool:
-        """Delete all rows, and let ids begin at 1; False where a test changed more, or is in it."""
+        """Delete all rows and restart ids at 1; False if a test changed more, or still uses it."""
         try:
             with self._engine.begin() as connection:
                 connection.execute(text("SET LOCAL lock_timeout = '3s'"))
@@ -114,7 +116,7 @@ class Schemas:
 
 
 def _state(connection: Connection, name: str) -> Any:
-    """The tables, indexes, sequences and comments of a schema, and the version they have."""
+    """The tables, indexes, sequences, comments and version of a schema."""
     relations = connection.execute(text(_RELATIONS), {"schema": name}).all()
     version = connection.execute(text(f"SELECT version_num FROM {name}.alembic_version"))  # noqa: S608  ours
     return relations, version.all()

@@ -1,8 +1,8 @@
-"""What a test starts beside itself, found in its code: `process`, `browser` or `postgres`.
+"""What a test starts, found in its code: `process`, `browser` or `postgres`.
 
-A test that reaches `subprocess`, in its own body, its fixtures or a function of the tests that it
-names, starts a process; so no list is kept by hand. A reader of files of a test's own is a process
-too; the one that all share (`simulators/shared_reader.py`) isn't counted.
+A test starts a process if its own body, its fixtures or a function of the tests that it names uses
+`subprocess`; so no list is kept by hand. A test's own file reader is a process too; the shared one
+(`simulators/shared_reader.py`) isn't counted.
 """
 
 import inspect
@@ -22,7 +22,7 @@ _FIXTURES = {"postgres_server": "postgres", "postgres_url": "postgres"}
 
 
 def started_by(item: pytest.Function) -> set[str]:
-    """The names of the marks that this test deserves."""
+    """The names of this test's marks."""
     fixtures = item._fixtureinfo.name2fixturedefs
     found = {_FIXTURES[name] for name in fixtures if name in _FIXTURES}
     found |= {"postgres" for value in _parameters(item).values() if value == "postgresql"}
@@ -38,7 +38,7 @@ _known: dict[Callable[..., Any], set[str]] = {}
 
 
 def _marks_of(function: Callable[..., Any]) -> set[str]:
-    """What is reached from a function through the names it uses, in modules of the tests."""
+    """The marks reached from a function through the names it uses, in modules of the tests."""
     if function in _known:
         return _known[function]
     marks: set[str] = set()
@@ -63,7 +63,7 @@ def _is_child_starter(found: object) -> bool:
 
 
 def _room_of(found: object) -> str:
-    """The top-level package that something belongs to."""
+    """The top-level package of an object."""
     name = found.__name__ if isinstance(found, ModuleType) else getattr(found, "__module__", "")
     return str(name).partition(".")[0]
 
@@ -79,7 +79,7 @@ def _functions_of(found: object) -> Iterator[FunctionType]:
 
 
 def _named_in(function: Any) -> Iterator[object]:
-    """What the names in a function's code stand for: globals, and members of our modules."""
+    """The objects named in a function's code: globals, and members of our modules."""
     if not isinstance(function, FunctionType):
         return
     for name in _names(function.__code__):

@@ -1,4 +1,4 @@
-"""A command at a terminal: its questions are answered as they come, and keys pressed."""
+"""Runs a command at a terminal, answers its questions and presses keys."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ from tests.command import ROOT, warm
 from tests.warm import Begun
 
 CTRL_C = "\x03"
-"""As an answer: the key is pressed."""
+"""As an answer: press Ctrl-C."""
 
 _WITHIN_S = 60
 _WITHIN_S_OF_ITS_LAST_WORD = 5
@@ -25,7 +25,7 @@ _PRESSED_AGAIN = 10
 
 
 class Conversation(NamedTuple):
-    """How a command ended, and all that its terminal showed."""
+    """How a command ended, and everything that its terminal showed."""
 
     status: int
     shown: str
@@ -38,9 +38,9 @@ def converse(
     env: Mapping[str, str] | None = None,
     columns: int = 100,
 ) -> Conversation:
-    """One command; each answer is given once its question stands there, in their order.
+    """Run one command; each answer is given once its question appears, in order.
 
-    Nothing of the tester's own settings or locale is around it, but `env`.
+    The tester's settings and locale aren't passed on; `env` is.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
@@ -73,8 +73,9 @@ def converse(
 
 
 def _talk(ours: int, command: Begun, waiting: list[tuple[str, str]]) -> str:
-    """Answer until the command has ended, or says no more; what it showed. Takes what it answered
-    from `waiting`.
+    """Answer until the command ends or stops asking; returns its output.
+
+    Used answers are removed from `waiting`.
     """
     shown, new, pressed = "", "", 0
     either = (ours, command.line.fileno())
@@ -82,14 +83,14 @@ def _talk(ours: int, command: Begun, waiting: list[tuple[str, str]]) -> str:
         ready = select.select(either, [], [], 1 if pressed else _WITHIN_S)[0]
         if ours in ready:
             new += os.read(ours, 4096).decode("utf-8", "replace")
-            # With the blank, which comes once the echo of a hidden answer is off.
+            # The blank after the question is written once the echo of a hidden answer is off.
             if waiting and waiting[0][0] in new and new.endswith(": "):
                 shown, new = shown + new, ""
                 answer = waiting.pop(0)[1]
                 pressed = _PRESSED_AGAIN if answer == CTRL_C else 0
                 os.write(ours, (answer if answer == CTRL_C else f"{answer}\n").encode())
         elif pressed and not ready:
-            # The key came in the moment before its reader slept: pressed again.
+            # The key came just before its reader slept: press it again.
             pressed -= 1
             os.write(ours, CTRL_C.encode())
         else:
@@ -97,9 +98,9 @@ def _talk(ours: int, command: Begun, waiting: list[tuple[str, str]]) -> str:
 
 
 def _rest(ours: int) -> str:
-    """What a terminal still shows that nobody has open any more."""
+    """The remaining output of a terminal that no process has open."""
     shown = ""
-    with suppress(OSError):  # how a terminal ends
+    with suppress(OSError):  # the error of a terminal that has ended
         while new := os.read(ours, 4096):
             shown += new.decode("utf-8", "replace")
     return shown

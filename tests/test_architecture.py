@@ -1,4 +1,4 @@
-"""The architecture: who may import whom, how long a file may be, what settings say."""
+"""The architecture: import rules, length of files, documented settings."""
 
 import ast
 import re
@@ -30,7 +30,7 @@ def test_rooms_import_only_from_lower_floors() -> None:
 
 
 def test_every_file_can_be_read_in_one_sitting_and_says_what_it_is_for() -> None:
-    """Short enough, and with a docstring on top."""
+    """Every file is short enough and has a docstring."""
     files = sorted((ROOT / "worker").rglob("*.py"))
     assert files
     for file in files:
@@ -40,7 +40,7 @@ def test_every_file_can_be_read_in_one_sitting_and_says_what_it_is_for() -> None
 
 
 def test_public_names_are_unique() -> None:
-    """A name at the top of a module stands for one thing in the whole worker."""
+    """A top-level name of a module is unique in the whole worker."""
     homes: dict[str, list[str]] = defaultdict(list)
     for file in sorted((ROOT / "worker").rglob("*.py")):
         for name in _public_names(ast.parse(file.read_text("utf-8"))):
@@ -50,9 +50,9 @@ def test_public_names_are_unique() -> None:
 
 
 def _public_names(module: ast.Module) -> Iterator[str]:
-    """What a module defines at its top.
+    """The names that a module defines at top level.
 
-    Every module may have a `log` and a type variable `T`, and migrations are scripts.
+    Every module may have a `log` and a type variable `T`; migrations are excluded.
     """
     for node in module.body:
         match node:
@@ -83,7 +83,7 @@ _SHARED = {
     [(r"\w\(s\)", "counted"), (r":\.\df\} ?(km|mi)\b|/ ?1000:", "format_distance")],
 )
 def test_counts_and_distances_are_written_by_one_function(written: str, instead: str) -> None:
-    """ "1 run" and never "1 run(s)"; a distance is rounded alike wherever it is shown."""
+    """ "1 run" and never "1 run(s)"; a distance is rounded the same everywhere."""
     by_hand = [
         f"{file.relative_to(ROOT)}: {node.value}"
         for file in sorted((ROOT / "worker").rglob("*.py"))
@@ -102,7 +102,7 @@ def test_counts_and_distances_are_written_by_one_function(written: str, instead:
 
 
 def test_benches_import_no_tests_and_tests_no_benches() -> None:
-    """What both use stands in `simulators/`, which imports neither."""
+    """Code used by both is in `simulators/`, which imports neither."""
     forbidden = {"bench": {"tests"}, "tests": {"bench"}, "simulators": {"bench", "tests"}}
     crossing = [
         f"{file.relative_to(ROOT)} imports {name}"
@@ -123,7 +123,7 @@ def _imported(module: ast.Module) -> Iterator[str]:
 
 
 def test_the_shipped_settings_name_every_key_with_its_default() -> None:
-    """Each key of the code stands in config/easeback.example.toml as a comment, and no other."""
+    """config/easeback.example.toml has each key of the code as a comment, and no others."""
     written = _written()
     for section, key, default in _known():
         assert (section, key) in written, f"[{section}] {key} is missing"
@@ -134,7 +134,7 @@ def test_the_shipped_settings_name_every_key_with_its_default() -> None:
 
 
 def _written() -> dict[tuple[str, str], str]:
-    """Section and key of each line that sets something, were it no comment; and its value."""
+    """Section, key and value of each commented-out setting."""
     found: dict[tuple[str, str], str] = {}
     section = ""
     for line in (ROOT / "config" / "easeback.example.toml").read_text("utf-8").splitlines():
@@ -153,7 +153,7 @@ def _known() -> list[tuple[str, str, object]]:
         default = field.get_default(call_default_factory=True)
         if isinstance(default, BaseModel):
             known += [(name, key, value) for key, value in default]
-        elif not isinstance(default, Rules):  # which have a page of their own
+        elif not isinstance(default, Rules):  # the rules have a page of their own
             known.append(("", name, default))
     return known
 
@@ -176,7 +176,7 @@ def _as_toml(default: object) -> str:
 
 
 def _duration(length: timedelta) -> str:
-    """In the largest unit that leaves a whole number, as people write it."""
+    """In the largest unit that gives a whole number."""
     seconds = round(length.total_seconds())
     units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
     return next(f"{seconds // size} {unit}" for unit, size in units if seconds % size == 0)

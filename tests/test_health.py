@@ -1,4 +1,4 @@
-"""Health is one verdict: `status`, `/readyz` and the ping can't contradict each other."""
+"""Health is one verdict: `status`, `/readyz` and the ping never contradict each other."""
 
 import json
 from collections.abc import Callable
@@ -147,7 +147,7 @@ def turned_bad(tx: Transaction, now: datetime) -> Audience:
 
 @pytest.mark.parametrize("breaks", TABLE, ids=IDS)
 def test_each_trouble_turns_bad_whom_the_table_names(store: Store, breaks: Break) -> None:
-    """A failed file stops no ping, a failing source leaves the web server in service."""
+    """A failed file doesn't stop the ping; a failing source leaves the web server in service."""
     with store.transaction() as tx:
         all_well(tx, NOW)
         breaks(tx, NOW)
@@ -155,7 +155,7 @@ def test_each_trouble_turns_bad_whom_the_table_names(store: Store, breaks: Break
 
 
 def test_whatever_withholds_the_ping_turns_readyz_and_status_bad(store: Store) -> None:
-    """And what turns `/readyz` bad, `status`; whichever two come together."""
+    """And what turns `/readyz` bad turns `status` bad, in any combination of two."""
     with store.transaction() as tx:
         all_well(tx, NOW)
         for pair in combinations(TABLE, 2):
@@ -169,13 +169,13 @@ def test_whatever_withholds_the_ping_turns_readyz_and_status_bad(store: Store) -
 
 
 def test_a_job_that_has_not_run_yet_is_missed_by_readyz_alone(store: Store) -> None:
-    """Somebody may run single passes only."""
+    """Some operators run single passes only."""
     with store.reading() as tx:
         assert turned_bad(tx, NOW) == R
 
 
 def test_what_cannot_be_used_is_told_by_status_alone(store: Store) -> None:
-    """A template that is broken: the shipped one is used instead."""
+    """Such as a broken template: the shipped one is used instead."""
     with store.transaction() as tx:
         all_well(tx, NOW)
         found = {
@@ -191,7 +191,7 @@ def test_what_cannot_be_used_is_told_by_status_alone(store: Store) -> None:
 
 @pytest.mark.parametrize("breaks", TABLE, ids=IDS)
 def test_the_command_and_the_web_server_say_the_same(tmp_path: Path, breaks: Break) -> None:
-    """From one database at one time: `status --json`, `/readyz`, the page and the metric."""
+    """`status --json`, `/readyz`, the page and the metric agree on one database at one time."""
     now = datetime.now(UTC)
     made = instance(tmp_path)
     with made.store.transaction() as tx:

@@ -1,4 +1,4 @@
-"""Signed links: one purpose each, keys that rotate, ages where they're wanted."""
+"""Signed links: one purpose each, rotating keys, a maximum age if requested."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +20,7 @@ def token(link: str) -> str:
 
 
 def test_a_link_gives_its_payload_back() -> None:
-    """Address, purpose and token, and what was signed comes back as it was."""
+    """Address, purpose, token and the signed payload survive a round trip."""
     link = SIGNER.sign("checkin", MIRA, now=NOW, feels="fine")
     assert link.startswith("https://easeback.example.org/checkin/")
     checked = SIGNER.check("checkin", token(link), max_age_s=60, now=NOW)
@@ -28,7 +28,7 @@ def test_a_link_gives_its_payload_back() -> None:
 
 
 def test_a_link_of_one_purpose_opens_nothing_else() -> None:
-    """A link to check in can't unsubscribe."""
+    """A check-in link can't unsubscribe."""
     link = SIGNER.sign("checkin", MIRA)
     with pytest.raises(LinkError):
         SIGNER.check("unsubscribe", token(link), now=NOW)
@@ -44,13 +44,13 @@ def test_a_link_of_an_older_key_still_opens_and_one_of_a_dropped_key_does_not() 
 
 
 def test_the_newest_key_signs() -> None:
-    """Once all old links are gone, the old key can go too."""
+    """Once all old links are gone, the old key can be removed too."""
     link = SIGNER.sign("unsubscribe", MIRA)
     assert Signer(["new"], "https://x.example").check("unsubscribe", token(link), now=NOW)
 
 
 def test_an_aged_link_expires_to_the_second_and_an_ageless_one_never() -> None:
-    """Unsubscribing works after ten years; a link without an age fails where one is asked for."""
+    """Unsubscribing works after ten years; a link without an age fails if one is required."""
     aged = token(SIGNER.sign("connect", MIRA, now=NOW))
     hour = timedelta(hours=1)
     assert SIGNER.check("connect", aged, max_age_s=3600, now=NOW + hour)
@@ -65,16 +65,16 @@ def test_an_aged_link_expires_to_the_second_and_an_ageless_one_never() -> None:
 
 @given(st.text(max_size=300))
 def test_a_made_up_token_is_refused_and_nothing_else_happens(text: str) -> None:
-    """Whatever a stranger sends: refused, never an error of another kind."""
+    """Any input of a stranger is refused without another kind of error."""
     with pytest.raises(LinkError):
         SIGNER.check("unsubscribe", text, now=NOW)
 
 
 @given(st.integers(min_value=0), st.characters(codec="ascii", categories=["L", "N"]))
 def test_a_token_changed_in_one_letter_is_refused(place: int, letter: str) -> None:
-    """Every letter of a token counts."""
+    """Every character of a token counts."""
     good = token(SIGNER.sign("unsubscribe", MIRA, kind="alert"))
-    at = place % (len(good) - 1)  # the last letter of base64 has bits that mean nothing
+    at = place % (len(good) - 1)  # the last character of base64 has unused bits
     if good[at] == letter:
         return
     with pytest.raises(LinkError):
@@ -89,13 +89,13 @@ def test_a_signer_without_a_key_is_refused() -> None:
 
 
 def test_a_very_long_token_is_refused_before_it_is_read() -> None:
-    """Nobody makes us unpack a megabyte."""
+    """Nobody makes us decode a megabyte."""
     with pytest.raises(LinkError, match="long"):
         SIGNER.check("unsubscribe", "x" * 2001, now=NOW)
 
 
 def test_a_link_from_the_future_opens_nothing_until_then() -> None:
-    """Of a clock that ran ahead nothing could close it; minutes between two clocks are fine."""
+    """A link from a clock that ran ahead couldn't expire; a few minutes' difference is allowed."""
     for ahead, opens in ((timedelta(minutes=4), True), (timedelta(days=5 * 365), False)):
         link = token(SIGNER.sign("connect", MIRA, now=NOW + ahead))
         if opens:

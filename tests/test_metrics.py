@@ -1,4 +1,4 @@
-"""What a process counts: mails, calls to services and runs of jobs."""
+"""The counters of a process: mails, calls to services and job runs."""
 
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ def counted(name: str, **labels: str) -> float:
 
 
 def test_a_call_is_counted_by_how_it_ended() -> None:
-    """And its seconds, whatever came of it."""
+    """The call's duration is counted too, whatever its outcome."""
     ok = counted("easeback_source_calls_total", source="made", status="ok")
     with timed_call("made"):
         pass

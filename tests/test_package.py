@@ -1,4 +1,4 @@
-"""What is handed out: the wheel, the container's entry, and the workflows that try them."""
+"""The artefacts: the wheel, the container's entry point, and the workflows that test them."""
 
 import os
 import re
@@ -23,7 +23,7 @@ as_root = pytest.mark.skipif(not is_root, reason="only root can become somebody 
 def test_the_wheel_holds_every_file_of_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Templates, words, fonts and migrations too, and the shipped examples; nothing besides."""
+    """The wheel has templates, catalogues, fonts, migrations and examples, and nothing else."""
     monkeypatch.chdir(ROOT)
     name = build.build_wheel(str(tmp_path))
     with zipfile.ZipFile(tmp_path / name) as wheel:
@@ -40,7 +40,7 @@ def test_the_wheel_holds_every_file_of_the_package(
 
 
 def entered(*, data: Path, uid: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
-    """What the entry does as this user, with `id` in place of the program."""
+    """Run the entry point as this user, with `id` as the program."""
     become = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"] if uid else []
     return subprocess.run(  # noqa: S603  our own script
         [*become, ENTRY, "-u"],
@@ -52,7 +52,7 @@ def entered(*, data: Path, uid: int = 0, **env: str) -> subprocess.CompletedProc
 
 @as_root
 def test_a_container_begun_as_root_becomes_the_user_named(tmp_path: Path) -> None:
-    """And gives the data to them; without a name, to the image's own."""
+    """The data is given to that user; by default to the image's own."""
     (tmp_path / "easeback.db").touch()
     for env, user in (({}, 10001), ({"PUID": "1234", "PGID": "1235"}, 1234)):
         assert entered(data=tmp_path, **env).stdout == f"{user}\n"
@@ -70,8 +70,8 @@ def test_a_container_never_runs_as_root(user: str, tmp_path: Path) -> None:
 
 @as_root
 def test_a_container_begun_as_anybody_else_stays_so() -> None:
-    """Where that user can't write, one line says what to do."""
-    with TemporaryDirectory() as data:  # pytest's own folders are root's alone
+    """If that user can't write, one line says what to do."""
+    with TemporaryDirectory() as data:  # pytest's own folders are private to root
         refused = entered(data=Path(data), uid=4321)
         assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
         assert f"4321:4321 can't write to {data}" in refused.stderr
@@ -81,7 +81,7 @@ def test_a_container_begun_as_anybody_else_stays_so() -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_workflows_call_our_own_scripts_and_pin_what_is_not_ours(path: Path) -> None:
-    """Any tag of an action can be moved to other contents; a commit can't."""
+    """A tag of an action can be moved to other contents; a commit can't."""
     jobs: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))["jobs"]
     for step in (step for job in jobs.values() for step in job["steps"]):
         if "uses" in step:

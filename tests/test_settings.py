@@ -1,4 +1,4 @@
-"""Settings: where they come from, which one wins, and one clear line for each mistake."""
+"""Settings: their sources, which one wins, and one clear line for each mistake."""
 
 import os
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Write = Callable[[str], Path]
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to be in, and nothing set."""
+    """An empty current folder, and no variables set."""
     for name in [name for name in os.environ if name.startswith("EASEBACK_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -28,7 +28,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def write(here: Path) -> Write:
-    """Write the file that is found in the current folder."""
+    """Write the settings file of the current folder."""
 
     def in_folder(text: str) -> Path:
         (here / "config").mkdir(exist_ok=True)
@@ -47,7 +47,7 @@ def refused(match: str) -> str:
     return str(error.value)
 
 
-# Where they come from
+# Sources
 
 
 def test_no_file_at_all_is_fine(here: Path) -> None:
@@ -62,7 +62,7 @@ def test_no_file_at_all_is_fine(here: Path) -> None:
 
 
 def test_the_nearest_file_wins(here: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """--config before EASEBACK_CONFIG before the current folder before the platform's."""
+    """--config wins over EASEBACK_CONFIG, the current folder and the platform's folder."""
 
     def named(name: str) -> Path:
         file = here / name
@@ -82,7 +82,7 @@ def test_the_nearest_file_wins(here: Path, write: Write, monkeypatch: pytest.Mon
 
 
 def test_a_named_file_that_is_missing_is_said(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It doesn't fall back in silence to another."""
+    """It doesn't silently fall back to another file."""
     with pytest.raises(SettingsError, match="--config: there is no file"):
         load(here / "missing.toml")
     monkeypatch.setenv("EASEBACK_CONFIG", "missing.toml")
@@ -92,7 +92,7 @@ def test_a_named_file_that_is_missing_is_said(here: Path, monkeypatch: pytest.Mo
 def test_the_environment_overrides_key_by_key(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What isn't overridden stays as the file has it."""
+    """Keys that aren't overridden keep the file's value."""
     write('data_dir = "d"\n[mail]\nhost = "file"\nport = 25\n[rules]\nrun_over = 1.2')
     monkeypatch.setenv("EASEBACK_MAIL__HOST", "environment")
     monkeypatch.setenv("EASEBACK_INBOX__EVERY", "200 ms")
@@ -110,7 +110,7 @@ def test_the_environment_overrides_key_by_key(
 def test_what_a_container_is_given_around_is_not_taken_for_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Kubernetes names a service's address like a setting."""
+    """Kubernetes sets variables for a service's address that look like settings."""
     monkeypatch.setenv("EASEBACK_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("EASEBACK_PORT", "tcp://10.0.0.1:8765")
     monkeypatch.setenv("EASEBACK_PORT_8765_TCP_ADDR", "10.0.0.1")
@@ -126,7 +126,7 @@ def test_what_a_container_is_given_around_is_not_taken_for_settings(
 def test_a_variable_that_is_set_to_nothing_is_as_if_unset(
     variable: str, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As `${X:-}` leaves it in a compose file; what the settings file has stays."""
+    """As `${X:-}` does in a compose file; the settings file's value is used."""
     write('base_url = "https://runs.example.org"\n[mail]\nport = 2525')
     monkeypatch.setenv(variable, "")
     settings, _ = load()
@@ -142,7 +142,7 @@ def test_certificates_are_those_of_the_system_where_the_variable_is_empty(
 
 
 def test_a_byte_order_mark_is_no_mistake(here: Path, write: Write) -> None:
-    """Windows' editor begins files with one: the settings, and a secret's file."""
+    """Windows' editor writes one: in the settings file, and in a secret's file."""
     (here / "password").write_text("hunter2\n", "utf-8-sig")
     write("").write_text('data_dir = "d"\n[mail]\npassword_file = "password"', "utf-8-sig")
     settings, _ = load()
@@ -154,7 +154,7 @@ def test_a_byte_order_mark_is_no_mistake(here: Path, write: Write) -> None:
 def test_a_tilde_is_the_home_folder_in_every_path(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No shell expands what stands in a file, in quotes, or in a unit's environment."""
+    """No shell expands the tilde in a file, in quotes, or in a unit's environment."""
     home = here / "home"
     home.mkdir()
     (home / "mine.toml").write_text(
@@ -175,7 +175,7 @@ def test_a_tilde_is_the_home_folder_in_every_path(
 
 
 def test_the_home_of_nobody_is_said(write: Write) -> None:
-    """Not a traceback."""
+    """In one line, without a traceback."""
     write('data_dir = "~nobody-is-called-so/data"')
     refused("data_dir: there is no home folder .*nobody-is-called-so")
     write('[mail]\npassword_file = "~nobody-is-called-so/password"')
@@ -186,7 +186,7 @@ def test_the_home_of_nobody_is_said(write: Write) -> None:
 
 @pytest.mark.parametrize("zone", ['"Europe/Berlin"', "Europe/Berlln", "Mars"])
 def test_a_tz_that_is_no_zone_is_said(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It isn't taken for UTC."""
+    """It isn't silently replaced by UTC."""
     monkeypatch.setenv("TZ", zone)
     with pytest.raises(SettingsError, match=r"TZ: .* is not a time zone such as Europe/Berlin"):
         machine_timezone()
@@ -204,7 +204,7 @@ def test_a_tz_that_is_no_zone_is_said(zone: str, monkeypatch: pytest.MonkeyPatch
 def test_the_zone_of_the_machine_is_that_of_tz(
     zone: str, name: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An empty one is as if unset."""
+    """An empty TZ counts as unset."""
     monkeypatch.delenv("TZ", raising=False)
     of_the_machine = machine_timezone()
     monkeypatch.setenv("TZ", zone)
@@ -217,7 +217,7 @@ def test_the_zone_of_the_machine_is_that_of_tz(
 def test_a_secret_may_lie_in_a_file(
     here: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Named in the settings or the environment; what is said directly wins."""
+    """Named in the settings or the environment; a secret given directly wins."""
     (here / "one").write_text("from a file\n")
     write('[mail]\npassword_file = "one"\n[strava]\nclient_id = "7"\nclient_secret_file = "one"')
     monkeypatch.setenv("EASEBACK_DATABASE_URL_FILE", str(here / "one"))
@@ -236,7 +236,7 @@ def test_a_secret_may_lie_in_a_file(
 def test_a_secret_said_directly_wins_over_its_file_in_the_settings_too(
     here: Path, write: Write
 ) -> None:
-    """As it does in the environment."""
+    """As in the environment."""
     (here / "one").write_text("from a file\n")
     write('[mail]\npassword = "directly"\npassword_file = "one"')
     password = load()[0].mail.password
@@ -245,14 +245,14 @@ def test_a_secret_said_directly_wins_over_its_file_in_the_settings_too(
 
 
 def test_a_secret_file_that_cannot_be_read_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the name of the variable and of the file."""
+    """The message names the variable and the file."""
     monkeypatch.setenv("EASEBACK_MAIL__PASSWORD_FILE", "/nowhere/password")
     refused("EASEBACK_MAIL__PASSWORD_FILE: /nowhere/password can't be read")
 
 
 @pytest.mark.parametrize("password", ["[hunter2", '["hunter2"]', "{hunter2}", "hunter2 # no", " h"])
 def test_a_password_may_look_like_anything(password: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It's nobody's list."""
+    """A password that looks like a list, a table or a comment is taken literally."""
     monkeypatch.setenv("EASEBACK_MAIL__PASSWORD", password)
     found = load()[0].mail.password
     assert found is not None
@@ -277,7 +277,7 @@ def test_no_error_shows_a_secret(write: Write, text: str) -> None:
 
 
 def test_settings_can_be_printed_without_showing_a_secret(write: Write) -> None:
-    """In a log, in a traceback."""
+    """In a log or a traceback."""
     write(
         'database_url = "postgresql://u:hunter2@h/d"\n'
         'secret_key = "hunter2hunter2hunter2hunter2hunter2"\n'
@@ -289,7 +289,7 @@ def test_settings_can_be_printed_without_showing_a_secret(write: Write) -> None:
 
 
 def test_a_token_of_the_operator_that_is_empty_is_none(write: Write) -> None:
-    """As an environment says it that leaves it out; the shortest one has 8 characters."""
+    """As in an environment that leaves it empty; a token has at least 8 characters."""
     write('[web]\ntoken = ""')
     assert not load()[0].web.token
     write('[web]\ntoken = "12345678"')
@@ -299,7 +299,7 @@ def test_a_token_of_the_operator_that_is_empty_is_none(write: Write) -> None:
 def test_trusted_proxies_come_as_a_list_or_on_one_line(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Addresses and networks; loopback where nothing is said."""
+    """Addresses and networks; loopback by default."""
     assert load()[0].web.trusted_proxies == LOOPBACK
     named = (ip_network("10.0.0.2"), ip_network("fd00::/8"))
     write('[web]\ntrusted_proxies = ["10.0.0.2", "fd00::/8"]')
@@ -341,7 +341,7 @@ def test_trusted_proxies_come_as_a_list_or_on_one_line(
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(write: Write, text: str, words: str) -> None:
-    """And the file it stands in."""
+    """The line names the file as well."""
     write(text)
     assert "easeback.toml" in refused(words)
 
@@ -372,14 +372,14 @@ def test_a_mistake_is_one_line_that_names_the_key(write: Write, text: str, words
 def test_a_mistake_in_the_environment_names_the_variable(
     variable: str, value: str, words: str, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As it is written there, and not the file that is there as well."""
+    """As written there; the settings file isn't named."""
     write('data_dir = "d"')
     monkeypatch.setenv(variable, value)
     refused(words)
 
 
 def test_bytes_that_are_no_text_are_said(here: Path, write: Write) -> None:
-    """A file of another program."""
+    """Such as a file of another program."""
     write("").write_bytes(b"\xff\xfe\x00")
     refused("can't be read")
 

@@ -1,4 +1,4 @@
-"""The set-up: lock files that hold what the project needs, and pip from an index without pip."""
+"""The set-up: lock files with all that the project needs, and installing pip without pip."""
 
 import hashlib
 import re
@@ -49,7 +49,7 @@ def test_the_lock_holds_what_the_project_needs(lock: str) -> None:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_the_lock_pins_by_hash_and_names_no_index(lock: str) -> None:
-    """Whoever installs takes the same files from an index of their own choice."""
+    """The same files can be installed from any index."""
     text = (ROOT / lock).read_text()
     assert "://" not in text
     assert "index-url" not in text
@@ -58,7 +58,7 @@ def test_the_lock_pins_by_hash_and_names_no_index(lock: str) -> None:
 
 
 def test_the_locks_agree() -> None:
-    """What is tested is what is installed, and what builds it replaces nothing of it."""
+    """The tested versions are the installed ones, and build requirements don't replace them."""
     run, dev, build = (dict(PIN.findall((ROOT / lock).read_text())) for lock in LOCKS)
     assert run.items() <= dev.items()
     assert {name: dev[name] for name in build.keys() & dev.keys()}.items() <= build.items()
@@ -86,7 +86,7 @@ def index(folder: Path, links: str) -> Iterator[str]:
 
 
 def test_takes_the_newest_released_pip(tmp_path: Path) -> None:
-    """By number, not by name; no trial version, none taken back, no source."""
+    """By version number, not by name; no pre-release, no yanked release, no source package."""
     names = ["pip-9.0-py3-none-any.whl", "pip-26.3-py3-none-any.whl", "pip-27.0b1-py3-none-any.whl",
              "pip-28.0.tar.gz"]  # fmt: skip
     links = "".join(f'<a href="../files/{name}#sha256=00">{name}</a>' for name in names)
@@ -97,7 +97,7 @@ def test_takes_the_newest_released_pip(tmp_path: Path) -> None:
 
 
 def test_refuses_a_pip_with_another_hash(tmp_path: Path) -> None:
-    """Nothing that isn't what the index says is ever run."""
+    """A file with another hash than the index's is never run."""
     wheel = b"not what was promised"
     with index(tmp_path, "") as address:
         (tmp_path / "pip-1.0-py3-none-any.whl").write_bytes(wheel)
@@ -107,7 +107,7 @@ def test_refuses_a_pip_with_another_hash(tmp_path: Path) -> None:
 
 
 def test_asks_the_index_that_pip_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A company's mirror is used, and its password isn't shown."""
+    """A company's mirror is used, and its password isn't printed."""
     mirror = "https://ann:secret@mirror.example.org/simple"
     monkeypatch.setenv("PIP_INDEX_URL", mirror)
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://more.example.org/simple")
@@ -121,7 +121,7 @@ OWN = ("config/easeback.toml", "config/routine.toml", "config/heel.jpg",
 
 @pytest.mark.parametrize("own", OWN)
 def test_what_is_the_operators_own_is_no_part_of_the_project(own: str) -> None:
-    """A mail password must not come into a commit, nor into an image."""
+    """A mail password must not get into a commit or an image."""
     if not (ROOT / ".git").exists():
         pytest.skip("this is no checkout")
     git = shutil.which("git")

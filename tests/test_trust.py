@@ -1,4 +1,4 @@
-"""Settings that others could have written are refused, in one line that says how to mend it."""
+"""Settings that others could have written are refused in one line that says how to fix it."""
 
 import json
 import os
@@ -14,12 +14,12 @@ from worker.trust import DoubtError, check_trusted
 
 NOBODY = 65534
 FILES = ("easeback.toml", "routine.toml", "templates/alert.txt.j2")
-"""What is read beside one another."""
+"""Files that are read from one folder."""
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder to be in, which only we may write to, with settings, a routine and templates."""
+    """A private current folder with settings, a routine and templates."""
     for name in [name for name in os.environ if name.startswith("EASEBACK_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -34,7 +34,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def doubt(path: Path, *, named: bool = False, me: int | None = None) -> str:
-    """Why this isn't believed, in its one line; nothing where it is."""
+    """The one-line reason why this file isn't trusted; empty if it is."""
     said = ""
     try:
         check_trusted(path, named=named, otherwise="use --config", me=me)
@@ -45,25 +45,25 @@ def doubt(path: Path, *, named: bool = False, me: int | None = None) -> str:
 
 
 def by_another(path: Path) -> int:
-    """Make this file another user's than the one whose number is given back, who asks."""
-    if os.geteuid() == 0:  # root may give files away
+    """Make another user than the asking one the file's owner; returns the asking user's number."""
+    if os.geteuid() == 0:  # root may change owners
         os.chown(path, NOBODY, -1)
         return 0
-    return NOBODY  # and whoever may not asks as somebody else
+    return NOBODY  # other users ask as somebody else instead
 
 
-# Whose it is
+# Owners
 
 
 def test_a_file_of_ones_own_is_believed(here: Path) -> None:
-    """Found, named, by a short path and by the full one."""
+    """Whether found or named, by a relative path or a full one."""
     for path in (Path("config/easeback.toml"), here / "config" / "easeback.toml"):
         for named in (False, True):
             assert doubt(path, named=named) == ""
 
 
 def test_what_is_another_users_is_not_believed_unless_it_was_named(here: Path) -> None:
-    """Naming it is saying whose word counts: so a container's root takes its host's user's."""
+    """Naming a file is trusting it: so a container's root can use a file of the host's user."""
     file = here / "config" / "easeback.toml"
     me = by_another(file)
     said = doubt(file, me=me)
@@ -73,7 +73,7 @@ def test_what_is_another_users_is_not_believed_unless_it_was_named(here: Path) -
 
 
 def test_so_is_what_lies_in_another_users_folder(here: Path) -> None:
-    """Its owner could put another in its place."""
+    """The folder's owner could replace the file."""
     me = by_another(here / "config")
     roots_own = Path("config", *[".."] * len((here / "config").parts[1:]), "etc", "passwd")
     said = doubt(roots_own, me=me)
@@ -81,12 +81,12 @@ def test_so_is_what_lies_in_another_users_folder(here: Path) -> None:
 
 
 def test_what_root_wrote_is_believed() -> None:
-    """As /etc is."""
+    """As in /etc."""
     assert doubt(Path("/etc/passwd"), me=12345) == ""
 
 
 def test_in_the_root_folder_it_is_believed_whosever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A container's /config may show any number as its owner; only root put it there."""
+    """A container's /config may show any number as its owner; only root can have put it there."""
     monkeypatch.chdir("/")
     path = Path(*Path(__file__).parts[1:])
     others = Path(__file__).stat().st_uid + 1
@@ -95,7 +95,7 @@ def test_in_the_root_folder_it_is_believed_whosever_it_is(monkeypatch: pytest.Mo
     assert doubt(path, me=others) == ""
 
 
-# Who may write
+# Writers
 
 
 @pytest.mark.parametrize("named", [False, True])
@@ -103,7 +103,7 @@ def test_in_the_root_folder_it_is_believed_whosever_it_is(monkeypatch: pytest.Mo
 def test_what_everybody_can_write_is_refused_also_where_it_was_named(
     here: Path, name: str, named: bool
 ) -> None:
-    """The file, or the folder in which it could be swapped."""
+    """Whether the file, or a folder in which it could be replaced."""
     (here / name).chmod((here / name).stat().st_mode | 0o002)
     said = doubt(Path("config/easeback.toml"), named=named)
     assert f"{here / name} can be written by everybody" in said
@@ -111,13 +111,13 @@ def test_what_everybody_can_write_is_refused_also_where_it_was_named(
 
 
 def test_a_folder_where_only_owners_move_files_is_well(here: Path) -> None:
-    """As /tmp is."""
+    """As in /tmp."""
     (here / "config").chmod(0o1777)
     assert doubt(Path("config/easeback.toml")) == ""
 
 
 def test_a_link_is_followed_step_by_step(here: Path) -> None:
-    """Each folder on the way could send it elsewhere."""
+    """Each folder on the way could redirect it."""
     (here / "open").mkdir()
     (here / "last").mkdir()
     (here / "last" / "real.toml").write_text("")
@@ -130,7 +130,7 @@ def test_a_link_is_followed_step_by_step(here: Path) -> None:
 
 
 def test_a_group_of_ones_own_may_write(here: Path) -> None:
-    """As umask 002 has it on Debian and Fedora; so may one that nobody here is in."""
+    """As with umask 002 on Debian and Fedora; a group without other members may write too."""
     file = here / "config" / "easeback.toml"
     file.chmod(0o664)
     if os.geteuid() == 0:
@@ -140,7 +140,7 @@ def test_a_group_of_ones_own_may_write(here: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file to a group it isn't in")
 def test_a_group_with_others_in_it_may_not_unless_the_file_was_named(here: Path) -> None:
-    """Who names it may share it with colleagues."""
+    """A named file may be shared with colleagues."""
     file = here / "config" / "easeback.toml"
     os.chown(file, -1, pwd.getpwuid(1).pw_gid)  # another user's own group
     file.chmod(0o664)
@@ -149,12 +149,12 @@ def test_a_group_with_others_in_it_may_not_unless_the_file_was_named(here: Path)
     assert doubt(file, named=True) == ""
 
 
-# As the commands have it
+# Commands
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_all_that_is_found_beside_one_another_is_looked_at(here: Path, name: str) -> None:
-    """The routine and the templates speak to runners as the operator does."""
+    """The routine and the templates address runners in the operator's name."""
     load()
     (here / "config" / name).chmod(0o666)
     with pytest.raises(SettingsError, match="can be written by everybody") as error:
@@ -171,7 +171,7 @@ def test_a_routine_is_looked_at_where_there_are_no_settings(here: Path) -> None:
 
 
 def test_a_data_folder_that_is_found_must_be_ones_own(here: Path) -> None:
-    """A stranger's holds keys that a stranger knows. One that's named in full is the operator's."""
+    """A stranger's folder holds keys that the stranger knows. One named by full path is trusted."""
     (here / "data").mkdir()
     load()
     (here / "data").chmod(0o777)
@@ -198,7 +198,7 @@ Ways = Callable[[Path], tuple[tuple[str, ...], dict[str, str]]]
     ids=["found", "--config", "EASEBACK_CONFIG"],
 )
 def test_a_command_refuses_in_one_line_with_status_2(here: Path, way: Ways) -> None:
-    """And nothing is printed or made."""
+    """Nothing else is printed or created."""
     file = here / "config" / "easeback.toml"
     file.chmod(0o666)
     arguments, env = way(file)
@@ -211,11 +211,11 @@ def test_a_command_refuses_in_one_line_with_status_2(here: Path, way: Ways) -> N
     assert not (here / "data").exists()
 
 
-# Which file it was
+# Which file was used
 
 
 def test_verbose_says_which_file_was_taken_and_json_stays_json(here: Path) -> None:
-    """On standard error; without it nothing is said."""
+    """On standard error, and only with --verbose."""
     file = here / "config" / "easeback.toml"
     easeback("once", cwd=here)
     done = easeback("status", "--json", "--verbose", cwd=here)
@@ -225,7 +225,7 @@ def test_verbose_says_which_file_was_taken_and_json_stays_json(here: Path) -> No
 
 
 def test_doctor_says_which_file_was_taken(here: Path) -> None:
-    """Or that there is none, and where it was looked for; also where it can't be used."""
+    """Or that there is none, and where it was searched; also if it can't be used."""
     file = here / "config" / "easeback.toml"
     assert f"ok   settings file: {file}\n" in easeback("doctor", cwd=here).stdout
     file.write_text("nonsense = 1")

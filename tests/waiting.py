@@ -1,4 +1,4 @@
-"""Waits for a state, not for a time."""
+"""Waits for a condition instead of a fixed time."""
 
 import time
 from collections.abc import Callable
@@ -9,9 +9,9 @@ LOOKS_EVERY_S = 0.02
 def wait_until(
     happened: Callable[[], object], *, within_s: float = 30, why: Callable[[], str] = str
 ) -> float:
-    """Return once `happened()` is true, with the seconds that took.
+    """Return the seconds that it took until `happened()` was true.
 
-    Raises AssertionError with the words of `why` where it isn't within `within_s`.
+    Raises AssertionError with the message of `why` if it isn't within `within_s`.
     """
     began = time.monotonic()
     while not happened():

@@ -1,11 +1,11 @@
-"""A warmed interpreter that forks into one `easeback` after another: none pays for imports again.
+"""A warmed interpreter that forks into one `easeback` after another, to save the imports.
 
     with Warm() as warm:
         status = warm.run(["athlete", "list"], cwd=home, env={...}, stdout=out, stderr=err)
 
-Each command is a process of its own with its own folder, environment and files, and it ends as an
-interpreter ends. Only the start of the interpreter isn't its own, and nothing is taken apart.
-Where its files are a terminal, the terminal becomes the command's own.
+Each command is a process with its own folder, environment and files, and it ends as an interpreter
+does, except that modules aren't torn down. If its files are a terminal, it becomes the command's
+controlling terminal.
 """
 
 import atexit
@@ -33,7 +33,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Warm:
-    """The warmed process, started with the first command. One thread at a time may use it."""
+    """The warmed process, started with the first command. Not thread-safe."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -55,9 +55,9 @@ class Warm:
         stderr: Path,
         within_s: float,
     ) -> int:
-        """The command's exit status, negative where a signal ended it.
+        """The command's exit status, negative if a signal ended it.
 
-        Raises TimeoutExpired where it takes longer than `within_s`; it's killed then.
+        Kills the command and raises TimeoutExpired if it takes longer than `within_s`.
         """
         return self.begin(
             arguments, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr
@@ -73,7 +73,7 @@ class Warm:
         stdout: Path,
         stderr: Path,
     ) -> "Begun":
-        """Start the command; the next one begins once this has ended."""
+        """Start the command; only one command may run at a time."""
         if self._process is None:
             self._start()
         files = list(map(str, (stdin, stdout, stderr)))
@@ -102,16 +102,16 @@ class Warm:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A command that runs."""
+    """A running command."""
 
     arguments: Sequence[str]
     pid: int
     line: socket.socket
 
     def ended(self, within_s: float) -> int:
-        """Wait for its end: the exit status, negative where a signal ended it.
+        """Wait for its end; returns the exit status, negative if a signal ended it.
 
-        Raises TimeoutExpired where it takes longer; it's killed then.
+        Kills the command and raises TimeoutExpired if it takes longer than `within_s`.
         """
         if not select.select([self.line], [], [], within_s)[0]:
             os.kill(self.pid, signal.SIGKILL)
@@ -121,7 +121,7 @@ class Begun:
 
 
 def _number(line: socket.socket) -> int:
-    """What the warmed process said: one line, and nothing of the next, which may have come too."""
+    """One line from the warmed process; the next line, which may have come too, isn't read."""
     said = b""
     while not said.endswith(b"\n"):
         if not (new := line.recv(1)):
@@ -131,9 +131,9 @@ def _number(line: socket.socket) -> int:
 
 
 def _serve(line: socket.socket) -> None:
-    """Be the warmed process; in each child, come back as the command."""
+    """Loop as the warmed process; in each child, return to become the command."""
     _warm()
-    gc.freeze()  # else the first collection of each child touches, and so copies, all of it
+    gc.freeze()  # otherwise the first collection in a child would copy all memory pages
     for asked in line.makefile("r"):
         child = os.fork()
         if not child:
@@ -147,14 +147,14 @@ def _serve(line: socket.socket) -> None:
 
 
 def _warm() -> None:
-    """Import the worker and what it imports late; open nothing, start no thread."""
+    """Import the worker and its lazy imports, without opening files or starting threads."""
     import alembic.command
     import sqlalchemy.dialects.sqlite.pysqlite
 
     import worker
 
     for module in walk_packages(worker.__path__, "worker."):
-        # Those two act when they're imported.
+        # These two do their work when imported.
         if ".migrations." not in module.name and not module.name.endswith("__main__"):
             import_module(module.name)
     del alembic, sqlalchemy
@@ -180,17 +180,17 @@ def _become(
 
 
 def _take_terminal() -> None:
-    """Let its keys do what they do: also Ctrl-C, which is ignored by what the background starts."""
+    """Restore the keys, including Ctrl-C, which background processes ignore."""
     os.setsid()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         assert isinstance(stream, TextIOWrapper)
-        stream.reconfigure(line_buffering=True)  # as an interpreter does that starts on one
+        stream.reconfigure(line_buffering=True)  # as an interpreter does when started on a terminal
 
 
 def _end(status: int) -> None:
-    """End as an interpreter does, but for taking apart all that was imported, module by module."""
+    """Exit like an interpreter, except for tearing down modules."""
     threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -201,7 +201,7 @@ def _end(status: int) -> None:
 
 if __name__ == "__main__":
     _serve(socket.socket(fileno=int(sys.argv[1])))
-    # Only a child comes by here.
+    # Only a child gets here.
     from worker.cli.app import main
 
     try:

@@ -1,6 +1,6 @@
-"""A Strava of our own: the documented service on loopback, for tests and trying.
+"""A simulated Strava: the documented service on loopback, for tests and for trying out.
 
-`bodies` is the JSON it answers with, `accounts` who is there and what they recorded, `tokens` the
-OAuth half, `limits` the windows, `service` all of it behind one question and answer, `browser` a
-runner who answers the consent page. The sockets are those of `simulators.http_server`.
+`bodies` has the JSON of the answers, `accounts` the accounts and their activities, `tokens` OAuth,
+`limits` the rate limits, `service` the request handling, `browser` a runner who answers the consent
+page. The sockets are in `simulators.http_server`.
 """

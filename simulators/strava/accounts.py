@@ -1,4 +1,4 @@
-"""Who has an account at the made Strava, and what they recorded."""
+"""The accounts of the simulated Strava and their activities."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ Visibility = Literal["everyone", "followers_only", "only_me"]
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody with an account at Strava."""
+    """An account at Strava."""
 
     id: int
     firstname: str
@@ -22,8 +22,8 @@ class Account:
 class Activity:
     """One activity as its owner sees it.
 
-    `ghost` takes a place on its page and isn't shown: that's how real pages come out short.
-    `spoilt` overrides fields of the JSON as it goes out.
+    A `ghost` takes a place on its page but isn't shown, which is why real pages come out short.
+    `spoilt` overrides fields of the JSON that is sent.
     """
 
     id: int
@@ -55,7 +55,7 @@ class Activity:
 
 @dataclass
 class Diary:
-    """All activities of everybody."""
+    """All activities of all accounts."""
 
     activities: dict[int, Activity] = field(default_factory=dict)
     next_id: int = 15_000_000_001
@@ -63,7 +63,7 @@ class Diary:
     def add(
         self, owner: Account, started_at: datetime, distance_m: float = 8_000.0, **more: Any
     ) -> Activity:
-        """Record an activity; pace 5:00 per kilometre unless `moving_s` says otherwise."""
+        """Record an activity, at 5:00 per kilometre unless `moving_s` is given."""
         moving_s = more.pop("moving_s", round(distance_m * 0.3))
         elapsed_s = more.pop("elapsed_s", moving_s + 40)
         made = Activity(self.next_id, owner, started_at, distance_m, moving_s, elapsed_s, **more)
@@ -74,13 +74,13 @@ class Diary:
     def weeks_of_runs(
         self, owner: Account, until: datetime, count: int, *, every: timedelta = timedelta(days=2)
     ) -> list[Activity]:
-        """`count` runs back from `until`, one in each `every`, newest first, none quite equal."""
+        """Add `count` runs, one in each `every` back from `until`, newest first, all different."""
         return [self.add(owner, until - every * i, 6_000.0 + 10 * (i % 97)) for i in range(count)]
 
     def listed(
         self, owner: Account, *, private_too: bool, after: float | None, before: float | None
     ) -> list[Activity]:
-        """What the list shows: newest first, but oldest first where `after` is given."""
+        """The listed activities: newest first, but oldest first if `after` is given."""
         mine = [
             a
             for a in self.activities.values()

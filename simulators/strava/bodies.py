@@ -1,4 +1,4 @@
-"""The JSON bodies: the shapes are the service's, the words are ours."""
+"""The JSON bodies: the shapes are Strava's, the wording is our own."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -31,7 +31,7 @@ BAD_REFRESH = error("Bad Request", "RefreshToken", "refresh_token", "invalid")
 
 
 def athlete(account: Account) -> Json:
-    """An account in summary."""
+    """The summary of an account."""
     return {
         "id": account.id,
         "username": None,
@@ -51,7 +51,7 @@ def athlete(account: Account) -> Json:
 
 
 def row(activity: Activity) -> Json:
-    """An activity as the list gives it: the local start is mislabelled as UTC."""
+    """An activity in the list; the local start is mislabelled as UTC."""
     zone = ZoneInfo(activity.owner.timezone)
     local = activity.shown_at.astimezone(zone)
     return {
@@ -108,7 +108,7 @@ def row(activity: Activity) -> Json:
 
 
 def detail(activity: Activity) -> Json:
-    """An activity asked for by its id: more fields, and a local start without any zone."""
+    """A single activity: more fields, and a local start without a zone."""
     listed = row(activity)
     return listed | {
         "resource_state": 3,
@@ -131,7 +131,7 @@ def event(
     at: datetime,
     updates: dict[str, str] | None = None,
 ) -> Json:
-    """A webhook event as it's posted."""
+    """The body of a webhook event."""
     return {
         "aspect_type": aspect,
         "event_time": int(at.timestamp()),
@@ -149,6 +149,6 @@ def _seconds(local: datetime) -> float:
 
 
 def _standard_offset(zone: ZoneInfo, year: int) -> str:
-    """Such as `+01:00`: Strava names the offset of winter the whole year."""
+    """Such as `+01:00`: Strava gives the winter offset all year."""
     digits = f"{datetime(year, 1, 1, tzinfo=zone):%z}"
     return f"{digits[:3]}:{digits[3:]}"

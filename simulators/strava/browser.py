@@ -1,4 +1,4 @@
-"""A runner at Strava's consent page, without a browser: opens it, unticks, presses a button."""
+"""A simulated runner at Strava's consent page: opens it, unticks scopes, presses a button."""
 
 import re
 import urllib.parse
@@ -19,7 +19,7 @@ _OPENER = urllib.request.build_opener(_StayHere())
 def answer_consent(
     address: str, *, untick: Collection[str] = (), button: str = "authorize"
 ) -> dict[str, str]:
-    """What the browser carries back to the redirect address, as its query."""
+    """The query with which the browser returns to the redirect address."""
     status, location, page = _open(address)
     if status != 302:
         base = urllib.parse.urlsplit(address)

@@ -1,4 +1,4 @@
-"""Rate limits as documented: quarters of an hour and UTC days, refused calls counted too."""
+"""Rate limits as documented: per quarter of an hour and per UTC day; refused calls count too."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +11,7 @@ def quarter(now: datetime) -> datetime:
 
 @dataclass
 class Limit:
-    """One pair of windows with its two header lines."""
+    """A limit per quarter of an hour and per day, with its two header lines."""
 
     header: str
     per_quarter: int
@@ -22,14 +22,14 @@ class Limit:
         return quarter(now).isoformat(), now.date().isoformat()
 
     def count(self, now: datetime) -> bool:
-        """Count one call; True where it stays within both windows."""
+        """Count one call; True if it stays within both windows."""
         short, long = self._windows(now)
         for window in (short, long):
             self.used[window] = self.used.get(window, 0) + 1
         return self.used[short] <= self.per_quarter and self.used[long] <= self.per_day
 
     def headers(self, now: datetime) -> dict[str, str]:
-        """The two lines that every answer of the API carries."""
+        """The two header lines of every API answer."""
         short, long = self._windows(now)
         return {
             f"X-{self.header}-Limit": f"{self.per_quarter},{self.per_day}",
@@ -39,13 +39,13 @@ class Limit:
 
 @dataclass
 class Limits:
-    """The overall limit and that of reads. Anything that isn't an upload is a read."""
+    """The overall limit and the read limit. Anything that isn't an upload is a read."""
 
     overall: Limit = field(default_factory=lambda: Limit("Ratelimit", 200, 2000))
     read: Limit = field(default_factory=lambda: Limit("Readratelimit", 100, 1000))
 
     def count(self, now: datetime) -> bool:
-        """Count one read; True where it's allowed."""
+        """Count one read; True if it's allowed."""
         within = [self.overall.count(now), self.read.count(now)]
         return all(within)
 

@@ -1,4 +1,4 @@
-"""The one page of the made Strava: may this application see your activities?"""
+"""The consent page of the simulated Strava."""
 
 from html import escape
 
@@ -10,7 +10,7 @@ MEANS = {
 
 
 def consent(asked: dict[str, str], firstname: str) -> str:
-    """The form with each scope asked for as a box that can be unticked, and a way out."""
+    """The form, with a tick box for each requested scope and a way to decline."""
     wanted = [s for s in asked.get("scope", "").split(",") if s and s != ALWAYS]
     boxes = "".join(
         f'<p><label><input type="checkbox" name="scope:{escape(s)}" checked> '

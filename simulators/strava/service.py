@@ -1,4 +1,4 @@
-"""The made Strava behind one door: a question in, an answer out; no sockets here."""
+"""A simulated Strava without sockets: takes requests and returns answers."""
 
 import base64
 import json
@@ -40,9 +40,9 @@ class Answer:
 
 @dataclass
 class Application:
-    """The API application of whoever runs Easeback. Inactive: its owner doesn't subscribe.
+    """The API application of the operator.
 
-    Full: it has as many athletes as it may have.
+    Inactive: its owner has no Strava subscription. Full: it has as many athletes as it may have.
     """
 
     client_id: str = "4711"
@@ -54,7 +54,7 @@ class Application:
 
 @dataclass(frozen=True)
 class Subscription:
-    """A webhook subscription; an application has one at most."""
+    """A webhook subscription; an application has at most one."""
 
     id: int
     callback_url: str
@@ -62,11 +62,11 @@ class Subscription:
 
 @dataclass
 class Service:
-    """Everything the made Strava knows, and how it answers.
+    """The whole state of the simulated Strava.
 
-    `log` holds each question that arrived, refused ones included. `retired` are paths that have
-    been switched off, such as `/oauth/revoke` before its time. `fetch` opens a callback's address
-    when a subscription is made: address in, status and body out.
+    `log` holds each request, including refused ones. `retired` are paths that have been switched
+    off, such as `/oauth/revoke` before it existed. `fetch` requests a callback address when a
+    subscription is made; it returns status and body.
     """
 
     clock: Clock = field(default_factory=Clock)
@@ -83,18 +83,18 @@ class Service:
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def account(self, firstname: str, lastname: str = "Made", **more: Any) -> Account:
-        """A new account, logged in from now on."""
+        """Add an account, which is logged in from now on."""
         made = Account(80_001 + 13 * len(self.accounts), firstname, lastname, **more)
         self.accounts[made.id] = made
         self.logged_in = made
         return made
 
     def calls(self, path: str = "/api/v3") -> int:
-        """How many questions whose path begins so have arrived."""
+        """Number of requests whose path begins with `path`."""
         return sum(q.path.startswith(path) for q in self.log)
 
     def answer(self, question: Question) -> Answer:
-        """Answer one question; one at a time."""
+        """Answer one request at a time."""
         with self._lock:
             self.log.append(question)
             if question.path in self.retired:
@@ -112,7 +112,7 @@ class Service:
             }.get((question.method, question.path))
             return door(question) if door else _json(404, {"message": "Not Found"})
 
-    # The API proper
+    # API
 
     def _api(self, question: Question) -> Answer:
         now = self.clock.now
@@ -144,7 +144,7 @@ class Service:
     def _page(
         self, query: dict[str, str], account: Account, *, private_too: bool
     ) -> list[Activity]:
-        """One page: cut first, then without its ghosts, so that any page can be short."""
+        """One page: cut to size first and then rid of ghosts, so that any page can be short."""
         after, before = (float(query[k]) if k in query else None for k in ("after", "before"))
         size = min(int(query.get("per_page", "30")), 200)
         first = (int(query.get("page", "1")) - 1) * size

@@ -1,4 +1,4 @@
-"""The OAuth half: codes that work once, refresh tokens that die the moment they're used."""
+"""OAuth: codes that work once, refresh tokens that are invalid as soon as they're used."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ class Access:
 
 @dataclass
 class Consent:
-    """What one account agreed to. There's one living refresh token at any time."""
+    """What one account agreed to. Only one refresh token is valid at any time."""
 
     account: Account
     scopes: frozenset[str]
@@ -51,13 +51,13 @@ class Tokens:
         return access
 
     def consent(self, account: Account, scopes: frozenset[str], now: datetime) -> str:
-        """The account agrees: a code to be exchanged, once."""
+        """Give the account's consent; returns a code that can be exchanged once."""
         code = self._new("cod")
         self.codes[code] = (account, scopes, now + CODE_LIFE)
         return code
 
     def exchange(self, code: str, now: datetime) -> Consent | None:
-        """Tokens for a code; None where it's unknown, used or old."""
+        """Exchange a code for tokens; None if it's unknown, used or expired."""
         account, scopes, until = self.codes.pop(code, (None, frozenset(), now))
         if account is None or until <= now:
             return None
@@ -67,7 +67,7 @@ class Tokens:
         return consent
 
     def refresh(self, token: str, now: datetime) -> Consent | None:
-        """New tokens for a refresh token, which is dead from now on; None where it was already."""
+        """Exchange a refresh token, which is then invalid, for new tokens; None if unknown."""
         for consent in self.consents.values():
             if consent.refresh_token == token:
                 self.refreshed += 1
@@ -79,18 +79,18 @@ class Tokens:
         return None
 
     def revoke(self, account: Account) -> None:
-        """All tokens of an account are dead."""
+        """Invalidate all tokens of an account."""
         self.consents.pop(account.id, None)
         self.live = {t: a for t, a in self.live.items() if a.account != account}
 
     def owner_of(self, token: str) -> Account | None:
-        """Whose access or refresh token this is."""
+        """The account of this access or refresh token."""
         for consent in self.consents.values():
             if token in {consent.refresh_token, consent.access.token}:
                 return consent.account
         return None
 
     def access(self, token: str, now: datetime) -> Access | None:
-        """What an access token opens; None where it's unknown, dead or past its time."""
+        """The access that this token grants; None if it's unknown, revoked or expired."""
         found = self.live.get(token)
         return found if found is not None and found.expires_at > now else None

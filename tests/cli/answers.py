@@ -1,4 +1,4 @@
-"""What tests of commands ask, and how they read the answer."""
+"""Runs commands and reads their answers."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ ANNA = ("athlete", "add", "--name", "Anna", "--email", "anna@example.org")
 
 
 def read(home: Path, *arguments: str, status: int = 0) -> Any:
-    """What a command prints as JSON; there is nothing else on standard output."""
+    """A command's JSON; there is nothing else on standard output."""
     done = easeback(*arguments, "--json", cwd=home)
     assert done.returncode == status, done.stderr
     assert len(done.stderr.splitlines()) == status

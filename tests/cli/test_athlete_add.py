@@ -1,4 +1,4 @@
-"""Adding an athlete: the first mail that follows, and where none does."""
+"""Adding an athlete: the first mail, and when there is none."""
 
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -17,7 +17,7 @@ def mails(home: Path) -> list[bytes]:
 
 
 def test_a_new_athlete_gets_the_first_mail_in_their_language(tmp_path: Path) -> None:
-    """With the next pass of the worker, and only with the first."""
+    """With the worker's next pass, and only once."""
     assert easeback(*ANNA, cwd=tmp_path, env=PUBLISHED).returncode == 0
     for _ in range(2):
         assert easeback("once", cwd=tmp_path, env=PUBLISHED).returncode == 0
@@ -40,7 +40,7 @@ def test_a_new_athlete_gets_the_first_mail_in_their_language(tmp_path: Path) -> 
 def test_the_first_mail_goes_where_its_link_opens_or_where_it_is_wanted(
     tmp_path: Path, options: tuple[str, ...], env: dict[str, str], sent: int
 ) -> None:
-    """A link to this machine's own loopback is of use to nobody who reads mail elsewhere."""
+    """A link to this machine's loopback address is useless on other devices."""
     assert easeback(*ANNA, *options, cwd=tmp_path, env=env).returncode == 0
     assert easeback("once", cwd=tmp_path, env=env).returncode == 0
     assert len(mails(tmp_path)) == sent

@@ -1,4 +1,4 @@
-"""Athletes added from a CSV file: everybody or nobody, and what is wrong line by line."""
+"""Athletes added from a CSV file: all or none, with the errors of each line."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ Ben Carter,ben@example.org
 
 
 def test_everybody_in_the_file_is_added_and_none_is_mailed(tmp_path: Path) -> None:
-    """Empty lines and cells say nothing; what an option says holds for the others."""
+    """Empty lines and cells are ignored; an option is the default for the others."""
     done = add(tmp_path, PEOPLE, "--timezone", "Europe/Berlin", "--units", "mi")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "added 2 athletes\n"
@@ -56,7 +56,7 @@ def test_each_is_invited_where_that_is_asked(tmp_path: Path) -> None:
 
 
 def test_a_spreadsheets_way_is_understood(tmp_path: Path) -> None:
-    """A mark at the beginning, semicolons, a decimal comma, empty columns at the end."""
+    """A byte order mark, semicolons, a decimal comma, empty columns at the end."""
     header = "\ufeffname;email;pain;race;race_date;race_km;;\r\n"
     text = header + "Zoë;z@example.org;knee,calf;Half;2027-05-09;21,1;;\r\n"
     done = add(tmp_path, text, "--json")
@@ -78,7 +78,7 @@ Finn,finn@example.org,,,extra
 
 
 def test_one_bad_line_adds_nobody_and_each_is_said_with_its_number(tmp_path: Path) -> None:
-    """All of them, a line each, with all that is wrong there; also as JSON."""
+    """All bad lines with all their errors, one line each; also as JSON."""
     done = add(tmp_path, BAD)
     assert done.returncode == 2
     lines = done.stderr.splitlines()
@@ -100,7 +100,7 @@ def test_one_bad_line_adds_nobody_and_each_is_said_with_its_number(tmp_path: Pat
 
 
 def test_who_is_there_already_is_not_added_again(tmp_path: Path) -> None:
-    """Nor anybody with them: the same file twice changes nothing."""
+    """Nor anybody else in the file: importing it twice changes nothing."""
     assert add(tmp_path, PEOPLE).returncode == 0
     done = add(tmp_path, PEOPLE)
     assert done.returncode == 2
@@ -133,7 +133,7 @@ def test_a_file_that_can_not_be_used_is_one_clear_line(
 
 
 def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
-    """Names stand in the file; and without one an athlete needs a name and an address."""
+    """The file has the names; without one an athlete needs a name and an address."""
     assert "--csv: names" in add(tmp_path, PEOPLE, "--name", "Anna").stderr
     alone = easeback("athlete", "add", "--name", "Anna", cwd=tmp_path)
     assert (alone.returncode, "--email is missing" in alone.stderr) == (2, True)

@@ -1,4 +1,4 @@
-"""`easeback backtest`: a history replayed, seen from outside, and the picture of its weeks."""
+"""`easeback backtest`: a replayed history from the outside, and the chart of its weeks."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -22,7 +22,7 @@ KEYS = ["runs", "first_day", "last_day", "days", "weeks_running", "alerts", "mai
 
 
 def table(*extra: str, weeks: int = 12) -> str:
-    """A steady history of three runs of 6 km a week, and further rows."""
+    """A steady history of three runs of 6 km a week, and additional rows."""
     rows = [
         f"{MONDAY + timedelta(weeks=week, days=day)}T18:00:00,6000,2160"
         for week in range(weeks)
@@ -50,7 +50,7 @@ def told(tmp_path: Path, text: str, *more: str) -> dict[str, object]:
 
 
 def test_a_jump_in_a_table_is_the_one_alert(tmp_path: Path) -> None:
-    """The JSON has the keys of the contract, in metres, and nothing is left in the folder."""
+    """The JSON has the documented keys, in metres, and nothing is left in the folder."""
     answer = told(tmp_path, table(JUMP))
     assert list(answer) == KEYS
     assert answer["runs"] == 37
@@ -81,14 +81,14 @@ def test_a_jump_in_a_table_is_the_one_alert(tmp_path: Path) -> None:
 
 
 def test_weeks_without_a_run_dont_water_the_mails_down(tmp_path: Path) -> None:
-    """Half a year's rest adds days, and no running weeks."""
+    """Half a year off adds days, but no running weeks."""
     answer = told(tmp_path, table(JUMP, "2024-09-30T18:00:00,3000,1100"))
     assert answer["weeks_running"] == 13
     assert answer["days"] == 274
 
 
 def test_duplicates_are_one_run_and_the_impossible_none(tmp_path: Path) -> None:
-    """A second recording of the jump, a drive, and a run of the future change nothing."""
+    """A second recording of the jump, a drive and a future run change nothing."""
     answer = told(
         tmp_path,
         table(
@@ -102,7 +102,7 @@ def test_duplicates_are_one_run_and_the_impossible_none(tmp_path: Path) -> None:
 
 
 def test_runs_less_than_an_hour_apart_are_one_session(tmp_path: Path) -> None:
-    """A warm-up and a run are as long as both."""
+    """A warm-up and a run are as long as both together."""
     answer = told(tmp_path, table("2024-03-24T09:00:00,4000,1400", "2024-03-24T09:40:00,8000,2900"))
     alerts = answer["alerts"]
     assert isinstance(alerts, list)
@@ -110,13 +110,13 @@ def test_runs_less_than_an_hour_apart_are_one_session(tmp_path: Path) -> None:
 
 
 def test_as_of_hides_what_came_later(tmp_path: Path) -> None:
-    """On the day before the jump nobody knew of it."""
+    """On the day before the jump it isn't known."""
     answer = told(tmp_path, table(JUMP), "--as-of", "2024-03-23T20:00:00Z")
     assert (answer["runs"], answer["alerts"]) == (36, [])
 
 
 def test_the_rules_of_the_settings_are_those_of_the_replay(tmp_path: Path) -> None:
-    """A rule that is set to nearly never, never fires."""
+    """A rule with an extreme threshold never fires."""
     (tmp_path / "lax.toml").write_text(
         "[rules]\nrun_over = 3.0\nreturn_over = 3.0\nramp_over = 3.0\n"
         "severity_2_over = 4.0\nseverity_3_over = 5.0\nramp_severity_2_from = 4.0\n"
@@ -139,7 +139,7 @@ def test_an_unpacked_account_export_may_be_named_by_its_folder(tmp_path: Path) -
 
 
 def test_people_get_the_chart_the_list_and_the_sum(tmp_path: Path) -> None:
-    """The weeks as columns with a mark, each warning in a line, and how many a year."""
+    """The weeks as columns with marks, each warning in a line, and the number a year."""
     done = easeback("backtest", kept(tmp_path, table(JUMP)), cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "█" in done.stdout
@@ -150,7 +150,7 @@ def test_people_get_the_chart_the_list_and_the_sum(tmp_path: Path) -> None:
 
 
 def test_a_terminal_without_unicode_gets_plain_letters(tmp_path: Path) -> None:
-    """The chart is drawn with what the output can show."""
+    """The chart uses characters that the output can show."""
     done = easeback(
         "backtest", kept(tmp_path, table(JUMP)), cwd=tmp_path, env={"PYTHONIOENCODING": "ascii"}
     )
@@ -160,7 +160,7 @@ def test_a_terminal_without_unicode_gets_plain_letters(tmp_path: Path) -> None:
 
 
 def test_bad_rows_are_one_line_beside_the_answer(tmp_path: Path) -> None:
-    """How many, which is the first and why; the rest is replayed, and the status is 1."""
+    """How many, and the first with its reason; the rest is replayed, and the status is 1."""
     path = kept(tmp_path, table(JUMP, "soon,5000,", "2024-03-25,far,"))
     done = easeback("backtest", path, "--json", cwd=tmp_path)
     assert done.returncode == 1
@@ -204,7 +204,7 @@ def test_what_is_no_history_is_wrong_usage(
 
 
 def test_the_database_is_replayed_where_no_table_is_named(tmp_path: Path) -> None:
-    """The runs of the athlete who is named, and nobody else's."""
+    """The named athlete's runs, and nobody else's."""
     easeback("athlete", "add", "--name", "Ida", "--email", "ida@example.org", cwd=tmp_path)
     easeback("athlete", "add", "--name", "Jo", "--email", "jo@example.org", cwd=tmp_path)
     unnamed = easeback("backtest", "--json", cwd=tmp_path)
@@ -216,7 +216,7 @@ def test_the_database_is_replayed_where_no_table_is_named(tmp_path: Path) -> Non
 
 
 def test_a_table_costs_no_database(tmp_path: Path) -> None:
-    """Neither SQLAlchemy nor the templates are loaded, and no data folder is made."""
+    """Neither SQLAlchemy nor templates are loaded, and no data folder is made."""
     path = kept(tmp_path, table(JUMP))
     done = easeback("backtest", path, "--json", cwd=tmp_path, env={"PYTHONPROFILEIMPORTTIME": "1"})
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
@@ -225,7 +225,7 @@ def test_a_table_costs_no_database(tmp_path: Path) -> None:
 
 
 def test_live_counts_by_the_athletes_weeks() -> None:
-    """A Sunday and the Monday after it are one week where weeks begin on Sunday."""
+    """A Sunday and the Monday after it are in one week if weeks start on Sunday."""
     days = (date(2024, 1, 7), date(2024, 1, 8))
     runs = [
         Run(n, datetime(day.year, day.month, day.day, 9, tzinfo=UTC), day, 5000.0)
@@ -243,7 +243,7 @@ def weeks_of(*km: float, start: date = MONDAY) -> list[Week]:
 
 
 def test_the_picture_rises_with_the_kilometres() -> None:
-    """Nothing for no run, something for the least, the full height for the most."""
+    """No bar for no run, a visible one for the least, the full height for the most."""
     drawn = weeks_chart(weeks_of(0, 0.1, 24, 48), [], units="km", columns=80).plain.splitlines()
     top, bottom = drawn[0], drawn[5]
     assert top.startswith("   48 km │")
@@ -252,7 +252,7 @@ def test_the_picture_rises_with_the_kilometres() -> None:
 
 
 def test_a_mark_stands_below_its_week() -> None:
-    """One mailed and one that wasn't; of two in a week the mailed one shows."""
+    """One that was mailed and one that wasn't; of two in a week the mailed one is shown."""
     marks = [
         (MONDAY + timedelta(days=6), False),
         (MONDAY + timedelta(days=8), False),
@@ -283,7 +283,7 @@ def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
 
 
 def test_twice_the_years_are_twice_the_work() -> None:
-    """Read from table to answer: no day looks at the whole life before it."""
+    """From reading the table to the answer: no day looks at the whole history before it."""
 
     def work(years: int) -> int:
         rows = [

@@ -1,4 +1,4 @@
-"""The command line as a process: exit statuses, JSON to the letter, one line for each error."""
+"""The command line as a process: exit statuses, exact JSON, one line for each error."""
 
 import json
 import re
@@ -47,21 +47,21 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (inbox / "spike.fit").write_bytes(run_file(12.0))
     (inbox / "bad.fit").write_bytes(b"no FIT file")
     said += [easeback("once", "--as-of", at, cwd=home) for at in (EVENING, NEXT_MINUTE)]
-    # The bad file needs attention, the rest went well.
+    # The bad file needs attention, everything else went well.
     assert [one.returncode for one in said] == [0, 0, 0, 1], [one.stderr for one in said]
     assert "bad.fit" in said[-1].stderr
     return home
 
 
-# JSON, to the letter
+# Exact JSON
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 DATE = re.compile(r"\d{4}-\d\d-\d\d")
 Shape = Any
-"""A type, a pattern, a tuple of shapes one of which fits, [shape] for a list of such, or a dict."""
+"""A type, a pattern, a tuple of alternatives, [shape] for a list of it, or a dict."""
 
 
 def misfits(value: object, shape: Shape, at: str = "$") -> Iterator[str]:
-    """Where a value isn't of the shape; every key must be there, and no other."""
+    """Yield the paths of values without the shape; exactly its keys are allowed."""
     if isinstance(shape, re.Pattern):
         if not isinstance(value, str) or not shape.fullmatch(value):
             yield f"{at}: {value!r} is not like {shape.pattern}"
@@ -127,7 +127,7 @@ STATUS_SOURCE = {
 
 
 def test_the_checker_sees_what_is_wrong() -> None:
-    """A key too many, one too few, one of another kind."""
+    """An additional key, a missing one, one of another type."""
     shape = {"a": float, "b": [{"c": DATE}]}
     assert list(misfits({"a": 1, "b": [{"c": "2026-11-20"}]}, shape)) == []
     assert list(misfits({"a": "1", "b": [{"c": "Friday", "d": 1}]}, shape)) != []
@@ -136,7 +136,7 @@ def test_the_checker_sees_what_is_wrong() -> None:
 
 
 def test_runs_are_told_to_the_letter(home: Path) -> None:
-    """Oldest first, each with what tells of it."""
+    """Oldest first, each with its sources."""
     runs = read(home, "runs")
     assert list(misfits(runs, [RUN])) == []
     assert [one["day"] for one in runs] == sorted(one["day"] for one in runs)
@@ -146,7 +146,7 @@ def test_runs_are_told_to_the_letter(home: Path) -> None:
 
 
 def test_alerts_are_told_to_the_letter(home: Path) -> None:
-    """The spike of today, with its mail."""
+    """Today's spike, with its mail."""
     alerts = read(home, "alerts")
     assert list(misfits(alerts, [ALERT])) == []
     (alert,) = alerts
@@ -160,7 +160,7 @@ def test_alerts_are_told_to_the_letter(home: Path) -> None:
 
 
 def test_status_is_told_to_the_letter(home: Path) -> None:
-    """Every key of the contract is there as it says; more may stand beside them."""
+    """Every documented key is there; more are allowed."""
     status = read(home, "status")
     for where, shape in (("outbox", STATUS["outbox"]), ("inbox", STATUS["inbox"])):
         assert isinstance(shape, dict)
@@ -193,7 +193,7 @@ def test_the_plan_is_told_to_the_letter_and_the_ceiling_is_its_first_week(home: 
 
 
 def test_the_plan_as_a_calendar_has_the_long_runs_of_the_plan(home: Path, tmp_path: Path) -> None:
-    """Bytes as RFC 5545 has them; of a table too, where the names of its events stay as well."""
+    """RFC 5545 bytes; also for a table, with stable UIDs."""
     table = tmp_path / "history.csv"
     days = [TODAY - timedelta(days=back) for back in range(120, 0, -3)]
     rows = [f"{day}T07:00:00,8000" for day in days]
@@ -222,7 +222,7 @@ def test_the_plan_as_a_calendar_has_the_long_runs_of_the_plan(home: Path, tmp_pa
 
 
 def test_the_ceiling_of_a_week_that_is_used_up_is_said_in_words(home: Path) -> None:
-    """On the Sunday after a jump; as JSON it stays the number."""
+    """On the Sunday after a jump; in JSON it's still a number."""
     sunday = ("--as-of", f"{TODAY + timedelta(days=2)}T18:00:00Z")
     said = easeback("ceiling", *sunday, cwd=home).stdout
     monday = TODAY + timedelta(days=3)
@@ -233,7 +233,7 @@ def test_the_ceiling_of_a_week_that_is_used_up_is_said_in_words(home: Path) -> N
 
 
 def test_ceiling_and_backtest_are_told_to_the_letter(home: Path) -> None:
-    """The one as of today, the other over all that is kept."""
+    """The first as of today, the second over the whole history."""
     ceiling = read(home, "ceiling", "--as-of", NEXT_MINUTE)
     assert list(misfits(ceiling, CEILING)) == []
     assert ceiling["day"] == TODAY.isoformat()
@@ -244,7 +244,7 @@ def test_ceiling_and_backtest_are_told_to_the_letter(home: Path) -> None:
     ]
 
 
-# Exit statuses, and one line
+# Exit statuses and single lines
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ for arguments in json.load(sys.stdin):
 
 
 def many(home: Path, calls: Sequence[Sequence[str]]) -> list[Done]:
-    """Many commands in one process, since starting one is what takes the time."""
+    """Many commands in one process, because starting one is slow."""
     done = subprocess.run(  # noqa: S603  our own program
         [sys.executable, "-c", _MANY],
         cwd=home,
@@ -332,7 +332,7 @@ NONSENSE = [
 
 
 def test_nonsense_is_refused_with_one_line_and_status_2(home: Path) -> None:
-    """Each line names what was wrong; nothing is changed by any of it."""
+    """Each line names the error; nothing is changed."""
     before = read(home, "athlete", "list")
     done = many(home, [arguments for arguments, _ in NONSENSE])
     for (arguments, words), one in zip(NONSENSE, done, strict=True):
@@ -345,7 +345,7 @@ def test_nonsense_is_refused_with_one_line_and_status_2(home: Path) -> None:
 
 
 def test_an_athlete_is_added_changed_listed_and_removed(tmp_path: Path) -> None:
-    """What isn't named stays as it was."""
+    """Options that aren't given change nothing."""
     *_, added, changed, gone = many(
         tmp_path,
         [
@@ -377,7 +377,7 @@ def test_an_athlete_is_added_changed_listed_and_removed(tmp_path: Path) -> None:
 
 
 def test_what_needs_attention_is_said_on_standard_error_with_status_1(tmp_path: Path) -> None:
-    """A file for nobody: `once` and `status` both say so."""
+    """A file without an athlete: `once` and `status` both report it."""
     assert easeback(*ANNA, cwd=tmp_path).returncode == 0
     stray = tmp_path / "data" / "inbox" / "Ben" / "run.fit"
     stray.parent.mkdir(parents=True)
@@ -393,7 +393,7 @@ def test_what_needs_attention_is_said_on_standard_error_with_status_1(tmp_path: 
 
 
 def test_people_are_answered_in_words(home: Path) -> None:
-    """Every telling command, without a traceback and with something to read."""
+    """Every command that shows something, with readable output and no traceback."""
     calls = [
         ("runs",), ("alerts",), ("status",), ("explain", "--as-of", EVENING),
         ("explain", TODAY.isoformat()), ("ceiling", "--as-of", EVENING), ("backtest",),
@@ -434,7 +434,7 @@ def test_the_version_is_said_without_bringing_the_house_along(tmp_path: Path) ->
 
 
 def test_which_week_the_weekly_mail_tells_of_is_said(tmp_path: Path) -> None:
-    """At the moment it's chosen, and in the list."""
+    """When it's chosen, and in the list."""
     added = easeback(*ANNA, "--weekly", "sun 12:00", cwd=tmp_path)
     assert "about the week that ended 7 days before" in added.stdout
     changed = easeback("athlete", "set", "Anna", "--weekly", "sun 18:00", cwd=tmp_path)
@@ -454,7 +454,7 @@ def test_one_run_is_one_and_distances_are_rounded_as_in_mails(tmp_path: Path) ->
 
 
 def test_status_has_a_bound_however_many_files_wait(tmp_path: Path) -> None:
-    """A folder of two hundred thousand files in the wrong place; and it says how many more."""
+    """As with two hundred thousand files in the wrong place; it says how many more there are."""
     easeback("athlete", "add", "--name", "Ann", "--email", "a@example.org", cwd=tmp_path)
     files = [Snapshot(f"{number:05}.fit", 1, 1, reason="it waits") for number in range(10_003)]
     quiet = Snapshot("00000-just-came.fit", 1, 1)
@@ -473,7 +473,7 @@ def test_status_has_a_bound_however_many_files_wait(tmp_path: Path) -> None:
 
 
 def test_status_says_what_was_recovered_or_is_doubtful_in_the_files_of_runs(tmp_path: Path) -> None:
-    """Each in JSON; a few for people, and how many more."""
+    """All of them in JSON; a few for people, and how many more."""
     easeback("athlete", "add", "--name", "Ann", "--email", "a@example.org", cwd=tmp_path)
     files = [
         Snapshot(f"{number}.fit", 1, 1, 2, "imported", "distance by its laps" if number else "")

@@ -1,4 +1,4 @@
-"""`connect`, `disconnect` and `webhook`: which service and which athlete the words mean."""
+"""`connect`, `disconnect` and `webhook`: which service and athlete the arguments mean."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ APPLICATION = {"EASEBACK_STRAVA__CLIENT_ID": "1", "EASEBACK_STRAVA__CLIENT_SECRE
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two athletes, one of them called like a service; nobody is connected."""
+    """Two athletes, one of them named like a service; nobody is connected."""
     home = tmp_path_factory.mktemp("home")
     for name in ("Mira", "strava"):
         mail = f"{name.lower()}@example.org"
@@ -36,7 +36,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_word_is_a_service_or_an_athlete_and_two_are_both(
     home: Path, words: str, said: str
 ) -> None:
-    """An athlete who is called like a service is reached by saying the service first."""
+    """An athlete named like a service can be given after the service."""
     done = easeback("disconnect", *words.split(), "--yes", cwd=home)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(said)
@@ -63,7 +63,7 @@ def test_words_that_mean_nothing_are_wrong_usage(home: Path, words: str, said: s
 
 
 def test_a_service_that_is_off_is_said_with_what_to_set(home: Path) -> None:
-    """Exit status 2; without a service named, another way to connect is said as well."""
+    """Exit status 2; without a named service, another way to connect is mentioned as well."""
     off = "easeback: Strava is off: set [strava] client_id"
     for words in (("strava", "Mira"), ("Mira",)):
         done = easeback("connect", *words, cwd=home)
@@ -73,7 +73,7 @@ def test_a_service_that_is_off_is_said_with_what_to_set(home: Path) -> None:
 
 
 def test_only_a_service_with_a_webhook_can_be_subscribed_to(home: Path) -> None:
-    """Exit status 2, and which ones there are."""
+    """Exit status 2, with a list of those that have one."""
     done = easeback("webhook", "list", "garmin", cwd=home)
     assert done.returncode == 2
     assert "no service called 'garmin' has a webhook: there are strava" in done.stderr

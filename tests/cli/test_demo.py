@@ -1,4 +1,4 @@
-"""`easeback demo`: a season played through, seen from outside."""
+"""`easeback demo`: a played season, from the outside."""
 
 import os
 import pty
@@ -26,7 +26,7 @@ from worker.sources.formats import fit as reader
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """One demo played in a folder of its own, and what it said."""
+    """One demo in its own folder, and its output."""
 
     folder: Path
     said: str
@@ -39,7 +39,7 @@ class Played:
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
-    """A demo among settings that would break any other command, played once for all tests."""
+    """A demo with settings that would break any other command, shared by all tests."""
     here = tmp_path_factory.mktemp("somewhere")
     (here / "config").mkdir()
     (here / "config" / "easeback.toml").write_text("nonsense = 1\n")
@@ -51,14 +51,14 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
 
 
 def test_plays_with_no_setup_whatever_stands_around(played: Played) -> None:
-    """Neither the settings of the folder nor those of the environment come into play."""
+    """Neither the folder's settings nor the environment have an effect."""
     assert (played.status, played.complained) == (0, "")
     assert not (played.folder.parent / "mine").exists()
     assert {path.name for path in played.folder.parent.iterdir()} == {"config", "demo"}
 
 
 def test_ends_with_mails_named_for_their_kind(played: Played) -> None:
-    """Each mail lies there as it was sent and as it looks, under its day and its kind."""
+    """Each mail is there as sent and as a page, named by its day and kind."""
     assert len(played.mails("alert")) == 3
     assert len(played.mails("weekly")) == 30
     for path in [*played.mails("alert"), *played.mails("weekly")]:
@@ -68,7 +68,7 @@ def test_ends_with_mails_named_for_their_kind(played: Played) -> None:
 
 
 def test_warns_in_the_ramp_with_the_routine_for_the_buttock(played: Played) -> None:
-    """The February mail tells the jump, and the stretch that only buttock pain asks for."""
+    """The February mail names the jump, and the stretch that is for buttock pain only."""
     path = played.folder / "2026-02-14-alert.eml"
     message = message_from_bytes(path.read_bytes(), policy=policy.default)
     part = message.get_body(("plain",))
@@ -80,7 +80,7 @@ def test_warns_in_the_ramp_with_the_routine_for_the_buttock(played: Played) -> N
 
 
 def test_the_runs_were_taken_in_from_files_in_the_watched_folder(played: Played) -> None:
-    """Every file of the inbox became a run of the database, none failed."""
+    """Every file of the inbox became a run in the database, and none failed."""
     known = {"": len(runner.last_year()) + len(runner.season()), "kim": 0}
     known["kim"] = known[""] + len(runner.by_feel())
     for name, least in known.items():
@@ -94,7 +94,7 @@ def test_the_runs_were_taken_in_from_files_in_the_watched_folder(played: Played)
 
 
 def test_who_lives_by_the_plan_is_warned_of_nothing_but_the_race(played: Played) -> None:
-    """From the second alert on; who goes on by feel is warned on the way too."""
+    """From the second alert on; running by feel causes warnings on the way too."""
     since, race = runner.FOLLOWS_FROM, runner.GOAL_RACE.day
     for name, warned in (("", False), ("kim", True)):
         with closing(sqlite3.connect(played.folder / name / "data" / "easeback.db")) as database:
@@ -106,7 +106,7 @@ def test_who_lives_by_the_plan_is_warned_of_nothing_but_the_race(played: Played)
 
 
 def test_the_runner_runs_what_each_mondays_plan_says(played: Played) -> None:
-    """In full weeks of the plan up to the race, a little less than it allows."""
+    """In full weeks of the plan up to the race, slightly less than it allows."""
     said = [
         re.search(r"All runs: at most ([\d.]+) km", " ".join(text.split()))
         for path in played.mails("weekly")
@@ -131,7 +131,7 @@ def test_the_runner_runs_what_each_mondays_plan_says(played: Played) -> None:
 
 
 def test_shows_the_weeks_and_the_moment_of_each_alert(played: Played) -> None:
-    """The terminal's picture has a mark for each alert, and a line that tells of it."""
+    """The terminal's chart has a mark for each alert, and a line about it."""
     lines = played.said.splitlines()
     marks = [line for line in lines if "▲" in line and "mailed" not in line]
     assert [line.count("▲") for line in marks] == [3, 3]
@@ -140,7 +140,7 @@ def test_shows_the_weeks_and_the_moment_of_each_alert(played: Played) -> None:
 
 
 def test_the_page_leads_to_every_mail_and_asks_the_network_for_nothing(played: Played) -> None:
-    """Each link of the page is a file beside it."""
+    """Each link on the page is a file beside it."""
     page = (played.folder / "index.html").read_text("utf-8")
     linked = set(re.findall(r'(?:href|src)="([^"]+)"', page))
     mails = [*played.folder.glob("2*.html"), *played.folder.glob("kim/2*.html")]
@@ -151,14 +151,14 @@ def test_the_page_leads_to_every_mail_and_asks_the_network_for_nothing(played: P
 
 
 def test_a_mail_as_a_page_holds_its_pictures(played: Played) -> None:
-    """No `cid:` is left that only a mail reader could follow."""
+    """No `cid:` reference is left, which only a mail reader could resolve."""
     page = (played.folder / "2026-02-14-alert.html").read_text("utf-8")
     assert "data:image/png;base64," in page
     assert "cid:" not in page
 
 
 def test_can_be_looked_around_in(played: Played) -> None:
-    """The settings that it leaves open its database to the other commands."""
+    """The settings that it leaves open its database for the other commands."""
     settings = played.folder / "easeback.toml"
     told = easeback("--config", settings, "explain", "2026-02-14", cwd=played.folder.parent)
     assert told.returncode == 0
@@ -166,10 +166,10 @@ def test_can_be_looked_around_in(played: Played) -> None:
 
 
 def test_a_second_demo_replaces_the_first_and_nothing_else(played: Played, tmp_path: Path) -> None:
-    """What somebody put into the folder stays; the rest is as the first demo left it.
+    """Files that somebody added stay; the rest is as the first demo left it.
 
-    This one is played on a terminal, where a bar shows how far it is, and where modules of a
-    stranger's lie about, of which none is run.
+    This one runs on a terminal, where it shows a progress bar, and in a folder with a stranger's
+    modules, none of which is run.
     """
     here, canary = played.folder.parent, tmp_path / "canary"
     lay_traps(here, canary)
@@ -191,7 +191,7 @@ def test_a_second_demo_replaces_the_first_and_nothing_else(played: Played, tmp_p
 
 
 def _on_a_terminal(*command: str | Path, cwd: Path) -> tuple[int, str]:
-    """Run a command whose standard error is a terminal: its status, and what was seen there."""
+    """Run a command with a terminal as its standard error; returns its status and that output."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(  # noqa: S603  our own program
         [sys.executable, *map(str, command)],
@@ -205,14 +205,14 @@ def _on_a_terminal(*command: str | Path, cwd: Path) -> tuple[int, str]:
     try:
         while chunk := os.read(ours, 65536):
             seen += chunk
-    except OSError:  # how Linux says that the other end is closed
+    except OSError:  # Linux's sign that the other end is closed
         pass
     os.close(ours)
     return process.wait(timeout=60), seen.decode("utf-8")
 
 
 def test_leaves_a_folder_alone_that_is_no_demo(tmp_path: Path) -> None:
-    """Files that are there stay untouched, and one line says what to do."""
+    """Existing files stay untouched, and one line says what to do."""
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "index.html").write_text("mine")
     done = easeback("demo", "--no-open", cwd=tmp_path)
@@ -232,7 +232,7 @@ def test_a_file_where_the_folder_should_be_is_wrong_usage(tmp_path: Path) -> Non
 
 
 def test_never_follows_a_link_to_somebodys_data(tmp_path: Path) -> None:
-    """A `data` that leads elsewhere is refused, not emptied."""
+    """A `data` that is a link is refused, not emptied."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "mine").write_text("mine")
@@ -245,7 +245,7 @@ def test_never_follows_a_link_to_somebodys_data(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    """Where nothing can be made, the line names another way."""
+    """If nothing can be created, the line suggests another folder."""
     tmp_path.chmod(0o500)
     done = easeback("demo", cwd=tmp_path)
     assert done.returncode == 2
@@ -253,7 +253,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 
 def test_settings_of_a_demo_survive_any_folder_name(tmp_path: Path) -> None:
-    """Quotes, backslashes and controls in the path are escaped as TOML wants."""
+    """Quotes, backslashes and control characters in the path are escaped for TOML."""
     folder = DemoFolder.set_up(tmp_path / 'a "quoted" \\ one\n\x7f🏃')
     settings = tomllib.loads(folder.settings_file.read_text("utf-8"))
     assert settings == {"data_dir": str(folder.data_dir)}
@@ -267,7 +267,7 @@ def _by_the_maker(content: bytes) -> dict[str, Any]:
 
 
 def test_the_makers_own_reader_finds_the_files_sound() -> None:
-    """garmin-fit-sdk reads from a file just the run that was written into it."""
+    """garmin-fit-sdk reads exactly the run that was written into a file."""
     for outing in (*runner.last_year()[:3], *runner.season()[-3:]):
         messages = _by_the_maker(fit.written(outing))
         session, activity = messages["session_mesgs"][0], messages["activity_mesgs"][0]
@@ -280,7 +280,7 @@ def test_the_makers_own_reader_finds_the_files_sound() -> None:
 
 
 def test_our_reader_gets_every_run_with_the_runners_own_clock() -> None:
-    """Distance, start and the summer and winter offset of each run come back."""
+    """Distance, start and the summer or winter offset of each run survive."""
     for outing in (*runner.last_year(), *runner.season(), *runner.by_feel()):
         parsed = reader.parse_fit(fit.written(outing))
         assert isinstance(parsed, tuple)

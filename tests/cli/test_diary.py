@@ -1,4 +1,4 @@
-"""`easeback athlete diary`: what the check-ins came to, for people and for scripts."""
+"""`easeback athlete diary`: the check-ins, for people and for scripts."""
 
 import json
 from dataclasses import replace
@@ -31,14 +31,14 @@ def anna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Athlete:
 
 
 def test_the_diary_shows_each_answer(anna: Athlete, capsys: pytest.CaptureFixture[str]) -> None:
-    """Day, how it felt, how much, where, and the warning signs that were ticked."""
+    """Day, feeling, level, areas, and the ticked warning signs."""
     assert run_command_line(["athlete", "diary", anna.name]) == 0
     shown = capsys.readouterr().out
     assert all(word in shown for word in ("Fri 2026-11-20", "hurts", "6", "buttock", "night_rest"))
 
 
 def test_a_script_gets_the_diary_as_json(anna: Athlete, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same facts, and nothing else on standard output."""
+    """The same content, and nothing else on standard output."""
     assert run_command_line(["athlete", "diary", anna.name, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [
         {
@@ -54,7 +54,7 @@ def test_a_script_gets_the_diary_as_json(anna: Athlete, capsys: pytest.CaptureFi
 def test_an_empty_diary_says_how_answers_come(
     anna: Athlete, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody is left with an empty table."""
+    """Instead of an empty table."""
     assert run_command_line(["athlete", "add", "--name", "Bo", "--email", "bo@example.org"]) == 0
     assert run_command_line(["athlete", "diary", "Bo"]) == 0
     assert "hasn't answered yet" in capsys.readouterr().out
@@ -63,7 +63,7 @@ def test_an_empty_diary_says_how_answers_come(
 def test_status_says_whose_runs_are_stopped_since_when_and_what_ends_that(
     anna: Athlete, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """To people and to programs."""
+    """For people and for programs."""
 
     today = datetime.now(UTC).date()
     first, last = today - timedelta(days=3), today - timedelta(days=1)

@@ -24,7 +24,7 @@ HERE = [  # an athlete, and nothing that needs attention
     "outbox list", "outbox retry --all", "import runs", "backtest history.csv", "forget Anna --yes",
     "rotate-keys", "restore copy-of-before.db", "--version", "--help",
 ]  # fmt: skip
-NEEDS_ATTENTION = [  # a mail was given up, and nothing else
+NEEDS_ATTENTION = [  # a mail that was given up, and nothing else
     ("status", "1 mail could not be delivered"),
     ("import bad", "bad.fit"),
     ("once", "bad.fit"),
@@ -59,7 +59,7 @@ LOOKING = [
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the command runs; nobody else's settings are around."""
+    """The current folder of the command, without any other settings."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr("sys.stdin", io.StringIO())
@@ -68,7 +68,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def anna(folder: Path) -> Path:
-    """Anna, with files to name."""
+    """Anna, with files to name as arguments."""
     (folder / "data" / "inbox").mkdir(parents=True)
     put_empty_database(folder / "data" / "easeback.db")
     with closing(Store.at(f"sqlite:///{folder / 'data' / 'easeback.db'}")) as store:
@@ -85,7 +85,7 @@ def anna(folder: Path) -> Path:
 
 
 def said(line: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    """The exit status, and what stands on standard error."""
+    """The exit status and standard error."""
     status = run_command_line(line.split())
     return status, capsys.readouterr().err
 
@@ -94,7 +94,7 @@ def said(line: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
 def test_where_all_is_well_it_is_0(
     line: str, anna: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And nothing stands on standard error."""
+    """And standard error is empty."""
     assert said(line, capsys) == (ALL_WELL, "")
 
 
@@ -103,7 +103,7 @@ def test_where_it_ran_and_something_needs_attention_it_is_1(
     line: str, why: str, anna: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """In one line, which says what."""
+    """In one line that says what."""
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         monkeypatch.setenv("EASEBACK_MAIL__PORT", str(nobody.getsockname()[1]))
@@ -155,7 +155,7 @@ def test_where_it_was_called_wrongly_it_is_2(
 def test_where_nothing_is_set_up_it_is_2(
     line: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In one line, which says how to begin."""
+    """In one line that says how to begin."""
     status, told = said(line, capsys)
     assert (status, len(told.splitlines())) == (WRONG, 1), told
     assert "easeback init" in told
@@ -165,7 +165,7 @@ def test_where_nothing_is_set_up_it_is_2(
 def test_while_another_worker_is_at_it_it_is_1(
     line: str, anna: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In one line, which names that one."""
+    """In one line that names the other worker."""
     url = f"sqlite:///{anna / 'data' / 'easeback.db'}"
     with closing(Store.at(url)) as store, store.sole_worker():
         status, told = said(line, capsys)
@@ -185,6 +185,6 @@ def test_settings_that_cannot_be_used_are_2(
 
 
 def test_the_help_says_what_each_status_means(capsys: pytest.CaptureFixture[str]) -> None:
-    """Below the commands."""
+    """After the list of commands."""
     run_command_line(["--help"])
     assert "Exit status: 0 all well" in " ".join(capsys.readouterr().out.split())

@@ -38,7 +38,7 @@ def test_a_threshold_is_shown_as_factor_and_sum(
 def test_a_script_gets_each_signal_with_its_numbers(
     runner: Athlete, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In metres, with the factor by which the baseline becomes the threshold."""
+    """In metres, with the factor from the baseline to the threshold."""
     assert run_command_line(["explain", TODAY.isoformat(), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["athlete"], told["day"], told["verdict"]) == ("Anna", str(TODAY), "fired")

@@ -1,4 +1,4 @@
-"""Help, its examples, and the completion of shells."""
+"""Help, its examples, and shell completion."""
 
 import shlex
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from worker.cli.commands import EXAMPLES
 
 
 def all_commands() -> Iterator[tuple[str, Any]]:
-    """Each command with its whole name; a group only where it does something by itself."""
+    """Each command by its full name; groups only if they do something themselves."""
     group: Any = typer.main.get_command(app)
     for name in group.commands:
         command = group.get_command(None, name)
@@ -23,7 +23,7 @@ def all_commands() -> Iterator[tuple[str, Any]]:
 
 
 def test_every_command_has_an_example_that_it_understands() -> None:
-    """Its options and arguments are parsed as if it were called."""
+    """The example's options and arguments are parsed as if it were called."""
     found = dict(all_commands())
     assert found.keys() == EXAMPLES.keys()
     for name, command in found.items():
@@ -46,7 +46,7 @@ def test_a_short_option_shows_the_help(
 def test_shells_are_given_a_script_that_completes(
     shell: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The script asks `easeback` itself, which answers with what can stand there."""
+    """The script asks `easeback` itself, which answers with the possible words."""
     monkeypatch.setenv("_EASEBACK_COMPLETE", f"source_{shell}")
     with pytest.raises(SystemExit) as ended:
         run_command_line([])

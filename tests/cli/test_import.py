@@ -1,4 +1,4 @@
-"""The command `import`: what it says, where it lists failures, and that it can be stopped."""
+"""The command `import`: its output, its list of failures, and interrupting it."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from worker.demo.runner import Outing
 from worker.pipeline import imports
 
 MANY = 2 * imports.ENTRIES_AT_ONCE + 50
-"""Three batches, the last of them not full."""
+"""Three batches, the last one partial."""
 NEWEST = datetime(2026, 10, 1, 6, tzinfo=UTC)
 
 
@@ -64,7 +64,7 @@ def mixed(folder: Path) -> Path:
 
 
 def test_says_what_came_of_everything_and_lists_the_failures(home: Path) -> None:
-    """A table by kind of reason, a file of failures beside the data, one line, exit status 1."""
+    """A table by reason, a file of failures beside the data, one line, exit status 1."""
     done = easeback("import", mixed(home / "watch"), cwd=home)
     told = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert told[:5] == [
@@ -84,7 +84,7 @@ def test_says_what_came_of_everything_and_lists_the_failures(home: Path) -> None
 
 
 def test_failures_that_are_mended_are_listed_no_more(home: Path) -> None:
-    """The list is of the last import."""
+    """The list is that of the last import."""
     folder = mixed(home / "watch")
     easeback("import", folder, cwd=home)
     (folder / "torn.fit").write_bytes(fit_file(2))
@@ -94,7 +94,7 @@ def test_failures_that_are_mended_are_listed_no_more(home: Path) -> None:
 
 
 def test_prints_json_only(home: Path) -> None:
-    """Nothing else on either output, whatever fails but for the line about that."""
+    """Nothing else on either output, except the line about failures."""
     done = easeback("import", mixed(home / "watch"), "--json", cwd=home)
     told = json.loads(done.stdout)
     assert (told["imported"], told["duplicate"]) == (1, 0)
@@ -105,7 +105,7 @@ def test_prints_json_only(home: Path) -> None:
 
 
 def test_says_what_was_put_aside_and_why(home: Path) -> None:
-    """Nobody is told `imported 1` of a run that isn't among the runs."""
+    """A run that was put aside isn't reported as `imported`."""
     (home / "car.fit").write_bytes(fit_run(NEWEST, distance_m=48_000, moving_s=3600))
     told = json.loads(easeback("import", home / "car.fit", "--json", cwd=home).stdout)
     assert (told["imported"], told["corrected"]) == (0, [])
@@ -121,7 +121,7 @@ def test_a_path_that_is_not_there_is_wrong_usage(home: Path) -> None:
 
 
 def test_says_now_and_then_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where there's no terminal: files, rate, time left, on standard error."""
+    """Without a terminal: files, rate, time left, on standard error."""
     lines = Lines("files", 3, every_s=0.0)
     lines.advance()
     lines.advance()
@@ -155,11 +155,11 @@ def stop(connection: Connection) -> None:
 
 sys.exit(run_command_line(sys.argv[2:]))
 """
-"""The command line, stopped by a signal as its second batch is about to be committed."""
+"""The command line, stopped by a signal just before its second batch is committed."""
 
 
 def process(home: Path, *words: object, stderr: int) -> "subprocess.Popen[bytes]":
-    """An interpreter of its own, with nothing of the tester's settings."""
+    """A separate interpreter without the tester's settings."""
     around = {name: v for name, v in os.environ.items() if not name.startswith("EASEBACK_")}
     return subprocess.Popen(  # noqa: S603  our own program
         [sys.executable, *map(str, words)],
@@ -171,13 +171,13 @@ def process(home: Path, *words: object, stderr: int) -> "subprocess.Popen[bytes]
 
 
 def kept(home: Path) -> int:
-    """How many recordings the store has."""
+    """The number of recordings in the store."""
     with closing(sqlite3.connect(home / "data" / "easeback.db", timeout=30)) as database:
         return int(database.execute("SELECT count(*) FROM recording").fetchone()[0])
 
 
 def facts(home: Path) -> list[object]:
-    """Runs and findings, without ids and moments."""
+    """Runs and findings, without ids and timestamps."""
     with closing(sqlite3.connect(home / "data" / "easeback.db", timeout=30)) as database:
         return [
             database.execute("SELECT day, distance_m FROM run ORDER BY day").fetchall(),
@@ -188,7 +188,7 @@ def facts(home: Path) -> list[object]:
 
 @pytest.fixture(scope="module")
 def never_stopped(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> list[object]:
-    """What the archive comes to in one go."""
+    """The result of importing the archive in one go."""
     home = tmp_path_factory.mktemp("straight")
     easeback("athlete", "add", "--name", "Anna", "--email", "a@example.org", cwd=home)
     told = json.loads(easeback("import", archive, "--json", cwd=home).stdout)
@@ -200,7 +200,7 @@ def never_stopped(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> li
 def test_stopped_at_any_point_and_started_again_it_is_as_if_never_stopped(
     home: Path, archive: Path, never_stopped: list[object], how: signal.Signals
 ) -> None:
-    """Part of it is kept; the same command goes on and ends with the same runs and findings."""
+    """A part of it is stored; the same command continues with the same result."""
     stopped = process(home, "-c", STOPPED, int(how), "import", archive, stderr=subprocess.PIPE)
     _, told = stopped.communicate(timeout=120)
     assert kept(home) == imports.ENTRIES_AT_ONCE
@@ -223,7 +223,7 @@ def test_stopped_at_any_point_and_started_again_it_is_as_if_never_stopped(
 def test_a_ctrl_c_while_files_are_kept_ends_it_too(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What was read ahead is let go of, and nothing waits for it."""
+    """Files that were read ahead are dropped, and nothing waits for them."""
     monkeypatch.chdir(home)
     kept_batches = count(1)
     keep = imports._save_batch
@@ -250,7 +250,7 @@ def test_a_ctrl_c_while_files_are_kept_ends_it_too(
 
 
 def test_says_what_is_doubtful_about_a_run(home: Path) -> None:
-    """What had to be put right is told in words and in JSON; what came in as it is, isn't."""
+    """Corrections are reported in words and in JSON; runs without any aren't."""
     (home / "early.fit").write_bytes(fit_run(NEWEST - timedelta(weeks=1024)))
     (home / "sound.fit").write_bytes(fit_run(NEWEST - timedelta(days=2)))
     told = easeback("import", "early.fit", "sound.fit", cwd=home).stdout
@@ -262,7 +262,7 @@ def test_says_what_is_doubtful_about_a_run(home: Path) -> None:
 
 
 def test_shows_a_bar_on_a_terminal(home: Path) -> None:
-    """How many of how many, the rate, the time left."""
+    """Files of the total, the rate, the time left."""
     terminal, theirs = pty.openpty()
     import_ = process(home, "-m", "worker", "import", mixed(home / "watch"), stderr=theirs)
     import_.wait(timeout=120)

@@ -1,4 +1,4 @@
-"""The guided set-up, as somebody meets it at a terminal: answered, mistyped, stopped, run again."""
+"""The guided set-up at a terminal: answered, mistyped, interrupted, repeated."""
 
 import stat
 import tomllib
@@ -37,7 +37,7 @@ STORY = [
     ("How are the pages reached", "https://easeback.example.org"),
     ("Which", ""),
 ]
-"""Everything that is asked, and what Anna's operator answers."""
+"""All questions, with the answers of Anna's operator."""
 
 
 def settings(home: Path) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def athletes(home: Path) -> tuple[Athlete, ...]:
 
 
 def answering(*changed: tuple[str, str]) -> list[tuple[str, str]]:
-    """The story with other answers, or with wrong ones before the right one."""
+    """The story with other answers, or with wrong answers before the right one."""
     told = list(STORY)
     for question, answer in reversed(changed):
         at = next(n for n, one in enumerate(told) if one[0] == question)
@@ -70,7 +70,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Conversation]:
 
 
 def test_a_newcomer_is_led_to_a_set_up_that_stands(told: tuple[Path, Conversation]) -> None:
-    """File, athlete and first mail are there; the last line says what comes next."""
+    """File, athlete and first mail are there; the last line gives the next step."""
     home, talk = told
     written = settings(home)
     assert written["data_dir"] == str(home / "data")
@@ -98,7 +98,7 @@ def test_a_password_is_shown_nowhere_and_read_by_nobody_else(
 
 
 def test_the_machine_proposes_zone_language_and_units(tmp_path: Path) -> None:
-    """Enter takes them."""
+    """Enter accepts them."""
     plain = [(question, "") for question, _ in STORY[:10]]
     answers = [
         plain[0], ("The runner's name", "Anna"), ("E-mail", "a@example.org"), *plain[3:8],
@@ -132,7 +132,7 @@ WRONG = [
 
 
 def test_a_wrong_answer_gets_one_clear_line_and_is_asked_again(tmp_path: Path) -> None:
-    """Each question, each in its place; what is right in the end is what's kept."""
+    """Each question in its place; the final, right answer is stored."""
     (tmp_path / "taken").write_text("a file")
     talk = guided(tmp_path, answering(*((question, answer) for question, answer, _ in WRONG)))
     for question, answer, why in WRONG:
@@ -146,7 +146,7 @@ def test_a_wrong_answer_gets_one_clear_line_and_is_asked_again(tmp_path: Path) -
 
 @pytest.mark.parametrize("stop_at", range(len(STORY)), ids=[question for question, _ in STORY])
 def test_stopping_at_any_question_leaves_nothing_half_written(tmp_path: Path, stop_at: int) -> None:
-    """One line says so, the terminal is as it was, and there's no file and no folder."""
+    """One line says so, the terminal is restored, and there's no file and no folder."""
     talk = guided(tmp_path, [*STORY[:stop_at], (STORY[stop_at][0], CTRL_C)])
     assert talk.status == 1
     assert talk.shown.rstrip().splitlines()[-1] == "easeback: stopped; nothing was written"
@@ -165,7 +165,7 @@ def test_stopping_a_second_run_leaves_what_is_there(told: tuple[Path, Conversati
 def test_a_second_run_proposes_what_is_there_and_changes_what_is_answered(
     tmp_path: Path,
 ) -> None:
-    """Other settings and comments stay to the letter, and so does the password."""
+    """Other settings and comments are unchanged, and so is the password."""
     guided(tmp_path, STORY)
     file = tmp_path / "config" / "easeback.toml"
     mine = file.read_text().replace('# every = "5 s"', 'every = "7 s"  # of mine')
@@ -204,7 +204,7 @@ def test_a_second_run_can_take_the_mail_server_out(told: tuple[Path, Conversatio
 
 
 def test_without_a_terminal_options_are_the_answers(tmp_path: Path) -> None:
-    """Nothing hangs on a question that nobody sees."""
+    """It never waits for an answer to an invisible question."""
     done = easeback("init", cwd=tmp_path)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
@@ -224,7 +224,7 @@ def test_without_a_terminal_options_are_the_answers(tmp_path: Path) -> None:
 
 
 def test_without_a_terminal_the_lines_of_the_input_are_the_answers(tmp_path: Path) -> None:
-    """In the order of the questions; an empty line takes what is proposed."""
+    """In the order of the questions; an empty line accepts the default."""
     lines = ["", "Anna", "anna@example.org", "de", "Europe/Berlin", "", "knee", "none"]
     answers = "\n".join([*lines, "none", "", "folder", ""])
     done = easeback("init", cwd=tmp_path, given=answers)
@@ -262,7 +262,7 @@ def test_a_wrong_option_is_one_line_and_nothing_is_written(
 
 
 def test_what_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
-    """A file stands where the folder should be."""
+    """A file is in the folder's place."""
     (tmp_path / "config").write_text("")
     done = easeback("init", "--language", "de", cwd=tmp_path)
     assert done.returncode == 1
@@ -300,6 +300,6 @@ def test_what_is_taken_out_stays_as_a_comment_and_a_new_section_comes_last() -> 
     "own", ['mail = {host = "a"}\n', 'mail.host = "a"\n', '[mail]\nhost = """\na"""\n']
 )
 def test_a_file_that_is_written_otherwise_is_left_to_its_owner(own: str) -> None:
-    """Rather than spoilt."""
+    """Instead of being damaged."""
     with pytest.raises(UsageError, match="by hand"):
         with_answers(own, {"mail": {"host": "b"}}, FILE)

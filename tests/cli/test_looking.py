@@ -1,4 +1,4 @@
-"""Commands that look make nothing: no folder, no database, no keys, no newer schema."""
+"""Read-only commands create nothing: no folder, no database, no keys, no newer schema."""
 
 import sqlite3
 from contextlib import closing
@@ -27,7 +27,7 @@ def holds(folder: Path) -> list[str]:
 def test_where_nothing_is_set_up_they_say_where_they_looked_and_how_to_begin(
     command: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """In one line, with exit status 2; nothing is left behind."""
+    """In one line with exit status 2; nothing is created."""
     done = easeback(*command, cwd=tmp_path)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert not done.stdout or command == ("doctor",)
@@ -38,7 +38,7 @@ def test_where_nothing_is_set_up_they_say_where_they_looked_and_how_to_begin(
 
 
 def test_a_typo_in_the_folder_is_not_all_well(tmp_path: Path) -> None:
-    """Also where the settings say so."""
+    """Also if it's in the settings."""
     (tmp_path / "config").mkdir()
     settings = tmp_path / "config" / "easeback.toml"
     settings.write_text('data_dir = "dtaa"')
@@ -50,7 +50,7 @@ def test_a_typo_in_the_folder_is_not_all_well(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_is_no_database(tmp_path: Path) -> None:
-    """Of zero bytes, as a full disk or a failed copy leaves it."""
+    """Zero bytes, as left by a full disk or a failed copy."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "easeback.db").touch()
     done = easeback("status", cwd=tmp_path)
@@ -60,7 +60,7 @@ def test_an_empty_file_is_no_database(tmp_path: Path) -> None:
 
 
 def test_an_empty_postgres_database_is_not_set_up(postgres_url: str, tmp_path: Path) -> None:
-    """Its tables are made by what works in it."""
+    """Only commands that write create its tables."""
     env = {"EASEBACK_DATABASE_URL": postgres_url}
     done = easeback("status", cwd=tmp_path, env=env)
     assert (done.returncode, done.stdout) == (2, "")
@@ -72,7 +72,7 @@ def test_an_empty_postgres_database_is_not_set_up(postgres_url: str, tmp_path: P
 
 @pytest.mark.parametrize("command", [("status",), ("runs",), ("athlete", "list")], ids=" ".join)
 def test_an_older_schema_is_left_to_the_worker(command: tuple[str, ...], tmp_path: Path) -> None:
-    """Which copies the database before it brings it up to date."""
+    """The worker copies the database before it upgrades it."""
     database = older_database(tmp_path)
     done = easeback(*command, cwd=tmp_path)
     assert done.returncode == 1
@@ -83,7 +83,7 @@ def test_an_older_schema_is_left_to_the_worker(command: tuple[str, ...], tmp_pat
 
 
 def test_a_newer_schema_is_said(tmp_path: Path) -> None:
-    """Nothing is read by who doesn't know what it means."""
+    """Data of unknown meaning isn't read."""
     assert easeback("once", cwd=tmp_path).returncode == 0
     with closing(sqlite3.connect(tmp_path / "data" / "easeback.db")) as opened, opened:
         opened.execute("UPDATE alembic_version SET version_num = '9999'")
@@ -93,7 +93,7 @@ def test_a_newer_schema_is_said(tmp_path: Path) -> None:
 
 
 def test_a_database_that_can_not_be_reached_is_one_line(tmp_path: Path) -> None:
-    """And so is a file that is none."""
+    """Nor a file that isn't a database."""
     env = {"EASEBACK_DATABASE_URL": "postgresql+psycopg://u@127.0.0.1:1/x"}
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "easeback.db").write_text("no database " * 1000)
@@ -107,7 +107,7 @@ def test_a_database_that_can_not_be_reached_is_one_line(tmp_path: Path) -> None:
 def test_the_worker_copies_the_database_before_it_brings_the_schema_up_to_date(
     command: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """So that the version from before can go on with what it had."""
+    """So that the previous version can continue with the old data."""
     database = older_database(tmp_path)
     if command == ("once",):
         assert easeback("once", cwd=tmp_path).returncode == 0
@@ -121,7 +121,7 @@ def test_the_worker_copies_the_database_before_it_brings_the_schema_up_to_date(
 
 
 def test_where_the_copy_can_not_be_written_the_schema_stays(tmp_path: Path) -> None:
-    """Here the folder of the copies is a file."""
+    """Here the backup folder is a file."""
     database = older_database(tmp_path)
     (tmp_path / "data" / "backups").touch()
     done = easeback("once", cwd=tmp_path)
@@ -131,7 +131,7 @@ def test_where_the_copy_can_not_be_written_the_schema_stays(tmp_path: Path) -> N
 
 
 def test_a_configured_inbox_that_is_not_there_is_said_and_not_made(tmp_path: Path) -> None:
-    """A NAS that isn't mounted would be filled beside itself."""
+    """Otherwise files would be written beside a NAS that isn't mounted."""
     env = {"EASEBACK_INBOX__PATH": str(tmp_path / "nas" / "runs")}
     anna = ("athlete", "add", "--name", "Anna", "--email", "anna@example.org")
     assert easeback(*anna, cwd=tmp_path, env=env).returncode == 0
@@ -143,7 +143,7 @@ def test_a_configured_inbox_that_is_not_there_is_said_and_not_made(tmp_path: Pat
 
 
 def older_database(home: Path) -> Path:
-    """The database of an earlier version."""
+    """A database of an earlier version."""
     database = home / "data" / "easeback.db"
     database.parent.mkdir(mode=0o700)
     with closing(Store.at(f"sqlite:///{database}")) as store, store.engine.begin() as connection:

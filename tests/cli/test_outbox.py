@@ -1,4 +1,4 @@
-"""`easeback outbox`: what waits, and what the operator decides about it."""
+"""`easeback outbox`: the waiting mails, and the operator's decisions about them."""
 
 import json
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def listed(cwd: Path, *more: str) -> dict[int, dict[str, Any]]:
 
 
 def test_lists_what_waits_with_its_reason(store: Store, tmp_path: Path) -> None:
-    """A mail that was sent is none of them; for people it is a table."""
+    """Sent mails aren't listed; for people it's a table."""
     gone, number = dead(store, "gone"), queue(store, "fresh")
     one = listed(tmp_path)[gone]
     assert (one["state"], one["last_error"], one["attempts"]) == ("dead", "550 no such user", 1)
@@ -68,7 +68,7 @@ def test_lists_what_waits_with_its_reason(store: Store, tmp_path: Path) -> None:
 def test_states_are_said_in_words_and_told_to_programs_as_they_are(
     store: Store, tmp_path: Path
 ) -> None:
-    """No mail is "at dot"."""
+    """Users don't see "at dot"."""
     number = queue(store, "slow")
     with store.transaction() as tx:
         letter = tx.outbox.claim(NOW + timedelta(minutes=1))
@@ -81,7 +81,7 @@ def test_states_are_said_in_words_and_told_to_programs_as_they_are(
 
 
 def test_status_tells_the_same_states_in_the_same_words(store: Store, tmp_path: Path) -> None:
-    """And to programs by the names that they know."""
+    """And programs get the documented names."""
     dead(store, "gone")
     for key in ("asked", "waits", "held"):
         queue(store, key)
@@ -105,7 +105,7 @@ def test_status_tells_the_same_states_in_the_same_words(store: Store, tmp_path: 
 
 
 def test_a_mail_given_up_is_sent_again_when_asked_for(store: Store, tmp_path: Path) -> None:
-    """With a fresh expiry, at once."""
+    """With a new expiry, at once."""
     gone = dead(store, "gone")
     done = easeback("outbox", "retry", str(gone), "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -115,7 +115,7 @@ def test_a_mail_given_up_is_sent_again_when_asked_for(store: Store, tmp_path: Pa
 
 
 def test_held_mail_stays_until_it_is_released(store: Store, tmp_path: Path) -> None:
-    """Nobody gets it in between."""
+    """It isn't sent until then."""
     number = queue(store, "fresh")
     assert easeback("outbox", "hold", "--all", cwd=tmp_path).returncode == 0
     assert "mail: 0 sent" in easeback("once", cwd=tmp_path).stdout
@@ -125,7 +125,7 @@ def test_held_mail_stays_until_it_is_released(store: Store, tmp_path: Path) -> N
 
 
 def test_dropped_mail_is_gone_and_not_queued_again(store: Store, tmp_path: Path) -> None:
-    """Its text goes, its key stays."""
+    """Its content is deleted, its key stays."""
     number = queue(store, "fresh")
     assert easeback("outbox", "drop", str(number), cwd=tmp_path).returncode == 0
     assert listed(tmp_path) == {}
@@ -142,7 +142,7 @@ def test_dropped_mail_is_gone_and_not_queued_again(store: Store, tmp_path: Path)
 
 
 def test_what_cannot_be_done_is_one_line_and_stops_no_other(store: Store, tmp_path: Path) -> None:
-    """A number that isn't there, a mail that is under way, and neither ids nor --all."""
+    """An unknown number, a mail being sent, and neither ids nor --all."""
     number = queue(store, "fresh")
     done = easeback("outbox", "hold", "99", str(number), cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, "easeback: there is no mail 99\n")

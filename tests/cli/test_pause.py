@@ -7,7 +7,7 @@ from tests.command import easeback
 
 
 def test_mail_is_paused_shown_as_paused_and_resumed(tmp_path: Path) -> None:
-    """A pause that stands keeps its beginning; one athlete needs no name."""
+    """Pausing twice keeps the first date; a single athlete needs no name."""
 
     def listed() -> dict[str, object]:
         (athlete,) = json.loads(easeback("athlete", "list", "--json", cwd=tmp_path).stdout)

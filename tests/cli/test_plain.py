@@ -1,4 +1,4 @@
-"""No escape sequence where none is wanted: NO_COLOR, a dumb terminal, a pipe."""
+"""No escape sequences if unwanted: with NO_COLOR, a dumb terminal, or a pipe."""
 
 import subprocess
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ COMMANDS = (
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Anna's, with eight weeks of runs and a jump."""
+    """Anna's folder, with eight weeks of runs and a jump."""
     home = tmp_path_factory.mktemp("plain")
     history = home / "history"
     history.mkdir()
@@ -58,7 +58,7 @@ def on_a_terminal(command: tuple[str, ...], home: Path, env: Mapping[str, str]) 
 def test_a_terminal_that_wants_plain_letters_gets_them(
     home: Path, command: tuple[str, ...], env: dict[str, str]
 ) -> None:
-    """Also where FORCE_COLOR is set beside NO_COLOR."""
+    """Also if FORCE_COLOR is set beside NO_COLOR."""
     shown = on_a_terminal(command, home, {"FORCE_COLOR": "1", **env} if "NO_COLOR" in env else env)
     assert shown.strip()
     assert ESCAPE not in shown
@@ -73,7 +73,7 @@ def test_a_pipe_gets_plain_letters(home: Path, command: tuple[str, ...]) -> None
 
 @pytest.mark.parametrize("command", [("athlete", "list"), ("backtest",), ("import", "history")])
 def test_any_other_terminal_gets_some_style(home: Path, command: tuple[str, ...]) -> None:
-    """So those above can tell the difference."""
+    """So the tests above can fail."""
     assert ESCAPE in on_a_terminal(command, home, {})
 
 

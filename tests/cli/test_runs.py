@@ -1,4 +1,4 @@
-"""`easeback runs` lists; `runs exclude`, `include`, `correct` and `add` say what is right."""
+"""`easeback runs` lists runs; `runs exclude`, `include`, `correct` and `add` edit them."""
 
 import json
 from datetime import UTC, date, datetime
@@ -33,7 +33,7 @@ def listed(home: Path, *more: str, **settings: str) -> list[dict[str, Any]]:
 
 
 def test_runs_says_what_is_left_out_and_who_said_so(home: Path) -> None:
-    """Gone from the list, shown with `--all`, and back again by the same id."""
+    """Missing from the list, shown with `--all`, and restored by the same id."""
     (before,) = listed(home)
     run_id = str(before["id"])
     answer = easeback("runs", "exclude", run_id, cwd=home)
@@ -54,7 +54,7 @@ def test_runs_says_what_was_corrected_or_added(home: Path) -> None:
     """The athlete's figures, marked as such."""
     (before,) = listed(home)
     assert "edited" not in before
-    assert "ascent_m" not in before  # but where climb counts
+    assert "ascent_m" not in before  # only if climb counts
     assert listed(home, EASEBACK_RULES__CLIMB_M_PER_KM="100")[0]["ascent_m"] is None
     assert easeback("runs", "correct", str(before["id"]), "--km", "7.2", cwd=home).returncode == 0
     added = easeback(
@@ -84,7 +84,7 @@ def test_runs_says_what_was_corrected_or_added(home: Path) -> None:
     ],
 )
 def test_what_cannot_be_is_one_line(home: Path, arguments: tuple[str, ...], why: str) -> None:
-    """What is wrong, and how to mend it; nothing changes."""
+    """The line says what is wrong and how to fix it; nothing changes."""
     before = listed(home)
     answer = easeback("runs", *arguments, cwd=home)
     assert answer.returncode == 2
@@ -94,7 +94,7 @@ def test_what_cannot_be_is_one_line(home: Path, arguments: tuple[str, ...], why:
 
 
 def test_runs_tells_the_metres_up_where_climb_counts(home: Path) -> None:
-    """As the watch summed them up; null where it didn't."""
+    """As the watch summed it up; null if it didn't."""
     leg = Leg(datetime(2026, 3, 7, 7, tzinfo=UTC), 9000, moving_s=3000, extra={"total_ascent": 431})
     (home / "hill.fit").write_bytes(fit_activity([leg]))
     assert easeback("import", "hill.fit", cwd=home).returncode == 0

@@ -1,4 +1,4 @@
-"""Commands that only read start without what they don't use."""
+"""Read-only commands start without modules that they don't use."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ NOT_NEEDED = {
     "worker.mail", "worker.notify", "worker.pipeline.services", "worker.sources.formats",
     "worker.sources.registry", "worker.web",
 }  # fmt: skip
-"""What each of them did load once, or might."""
+"""Modules that each of them once loaded, or might."""
 
 RUN_AND_LIST = """
 import json, sys
@@ -37,7 +37,7 @@ print(json.dumps(sorted(sys.modules)))
 
 
 def modules_after(commands: list[list[str]], home: Path) -> set[str]:
-    """What a fresh interpreter has loaded once it ran the commands."""
+    """The modules that a new interpreter has loaded after running the commands."""
     done = subprocess.run(  # noqa: S603  our own program
         [sys.executable, "-c", RUN_AND_LIST, json.dumps(commands)],
         cwd=home, env={"PYTHONPATH": str(ROOT), "HOME": str(home)},
@@ -67,7 +67,7 @@ def test_a_typo_and_help_load_no_database(tmp_path: Path) -> None:
 
 
 def test_what_is_known_before_jobs_and_services_are_loaded_is_what_they_say() -> None:
-    """Each has an entry in a list that loads quickly, and in one that has its code."""
+    """Each has an entry in a list that loads quickly, and in the one with its code."""
     assert {kind.name: kind.section for kind in SOURCES} == SECTIONS
     assert [kind.name for kind in SOURCES] == list(SECTIONS)
     every = timedelta(seconds=7)
@@ -80,7 +80,7 @@ ROWS = [("7", "Anna", "a sentence of more than a few words"), ("12", "Ben", "日
 
 
 def test_tables_fit_the_width_without_a_broken_word() -> None:
-    """The widest column wraps; right-aligned ones stay so; wide letters take two places."""
+    """The widest column wraps; right-aligned columns stay so; wide letters take two places."""
     lines = list(table_lines(TITLES, ROWS, right={0}, width=30))
     assert [line for line in lines if line.startswith(("\x1b", " 7", "12", "  "))] == lines
     assert lines[1:] == [
@@ -99,7 +99,7 @@ def test_where_words_have_no_room_each_row_is_a_block() -> None:
 
 
 def test_a_thousand_rows_are_cheap_to_lay_out() -> None:
-    """Counted, not timed: calls of functions for each row."""
+    """Measured in function calls for each row instead of time."""
     calls = 0
 
     def count(_: object, event: str, __: object) -> None:
@@ -113,4 +113,4 @@ def test_a_thousand_rows_are_cheap_to_lay_out() -> None:
     finally:
         sys.setprofile(None)
     assert len(lines) == 1001
-    assert calls < 100_000  # rich's table made two million
+    assert calls < 100_000  # rich's table took two million

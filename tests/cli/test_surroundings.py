@@ -1,4 +1,4 @@
-"""A command whose files, disk or streams are broken says so in one line, and loses nothing."""
+"""Commands with broken files, disks or streams report it in one line, and lose nothing."""
 
 import os
 import resource
@@ -56,7 +56,7 @@ def data_dir_is_a_file(home: Path) -> None:
 def test_what_is_broken_around_it_is_one_line(
     tmp_path: Path, spoil: Callable[[Path], None], status: int, words: str
 ) -> None:
-    """Which file, and what about it; no traceback."""
+    """Which file and what is wrong with it, without a traceback."""
     spoil(tmp_path)
     done = easeback("once", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (status, "")
@@ -71,7 +71,7 @@ def test_what_is_broken_around_it_is_one_line(
 def test_what_turns_bad_beside_a_running_worker_is_told_by_status(
     tmp_path: Path, spoil: Callable[[Path], None], status: int, words: str
 ) -> None:
-    """The worker goes on by what it read at its start; its next start would fail."""
+    """The worker continues with what it read at its start; its next start would fail."""
     easeback("athlete", "add", "--name", "Ann", "--email", "ann@example.org", cwd=tmp_path)
     assert easeback("status", cwd=tmp_path).returncode == 0
     spoil(tmp_path)
@@ -81,7 +81,7 @@ def test_what_turns_bad_beside_a_running_worker_is_told_by_status(
 
 
 def test_a_data_dir_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    """Root may write anywhere but here."""
+    """root may write anywhere else."""
     for folder in ("/proc", "/proc/easeback"):
         done = easeback("once", cwd=tmp_path, env={"EASEBACK_DATA_DIR": folder})
         assert done.returncode in {1, 2}
@@ -89,7 +89,7 @@ def test_a_data_dir_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path: Path) -> None:
-    """Every write past a limit fails; with room again the same command goes through."""
+    """Every write past a limit fails; with room again the same command succeeds."""
     assert easeback(*ANNA, cwd=tmp_path).returncode == 0
     for back in range(40):
         (tmp_path / "data" / "inbox" / f"{back}.fit").parent.mkdir(exist_ok=True)
@@ -99,7 +99,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path: Path) -> None:
     full = subprocess.run(
         [sys.executable, "-m", "worker", "once"],
         cwd=tmp_path,
-        # Python 3.11 leaves half a .pyc on a full disk, for everybody to stumble over:
+        # Python 3.11 leaves a partial .pyc on a full disk, which breaks later imports:
         # https://github.com/python/cpython/issues/126606
         env={
             "PYTHONPATH": str(ROOT),
@@ -120,13 +120,13 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path: Path) -> None:
 
 
 def _leave_no_room() -> None:
-    """Let no file be written past two pages: as a full disk, with room for a lock."""
+    """Limit files to two pages, as on a full disk with room for a lock."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
 
 
 def test_a_second_worker_is_refused_with_the_first_ones_name(tmp_path: Path) -> None:
-    """By its process; reading goes on meanwhile."""
+    """By its process id; reading is still possible."""
     assert easeback(*ANNA, cwd=tmp_path).returncode == 0
     url = f"sqlite:///{tmp_path / 'data' / 'easeback.db'}"
     with closing(Store.open(url)) as store, store.sole_worker():
@@ -138,7 +138,7 @@ def test_a_second_worker_is_refused_with_the_first_ones_name(tmp_path: Path) -> 
 
 
 def test_an_engine_that_is_not_there_is_said_and_not_taken_for_another(tmp_path: Path) -> None:
-    """Nobody who asked for several workers gets one by surprise."""
+    """A request for several workers isn't silently ignored."""
     done = easeback("once", cwd=tmp_path, env={"EASEBACK_ENGINE__KIND": "procrastinate"})
     assert done.returncode == 2
     assert is_one_line(done.stderr)
@@ -146,7 +146,7 @@ def test_an_engine_that_is_not_there_is_said_and_not_taken_for_another(tmp_path:
 
 
 def test_a_closed_standard_error_gets_into_nothing_else(tmp_path: Path) -> None:
-    """What is for it is neither printed elsewhere nor written into a file that got its number."""
+    """Its output is neither printed elsewhere nor written into a file that got its number."""
     shell = 'exec 2>&-; exec "$0" -m worker runs exclude 99'
     easeback("athlete", "add", "--name", "Ann", "--email", "a@example.org", cwd=tmp_path)
     done = subprocess.run(  # noqa: S603  our own program

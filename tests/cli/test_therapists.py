@@ -9,7 +9,7 @@ VERA = ("therapist", "add", "Dr. Vera Sand", "--mail", "vera@example.org")
 
 
 def test_a_therapist_is_added_with_a_link_listed_relinked_and_removed(tmp_path: Path) -> None:
-    """The link stands alone on its line; another follows when the first is closed."""
+    """The link is alone on its line; closing it gives another one."""
     added = easeback(*VERA, "--language", "de", cwd=tmp_path)
     assert added.returncode == 0, added.stderr
     link = added.stdout.splitlines()[-1]
@@ -26,7 +26,7 @@ def test_a_therapist_is_added_with_a_link_listed_relinked_and_removed(tmp_path: 
 
 
 def test_what_makes_no_sense_is_one_clear_line(tmp_path: Path) -> None:
-    """The option is named as it is called."""
+    """The line names the option."""
     assert easeback(*VERA, cwd=tmp_path).returncode == 0
     for given, said in (
         (VERA, "there is a therapist called Dr. Vera Sand already"),

@@ -1,4 +1,4 @@
-"""`doctor --mail-to`: a mail through the whole dialogue, with each answer shown."""
+"""`doctor --mail-to`: a test mail through the whole dialogue, with each answer shown."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.command import easeback
 
 @pytest.fixture(autouse=True)
 def set_up(tmp_path: Path) -> None:
-    """There is somebody to mail to."""
+    """An athlete to mail to."""
     put_empty_database(tmp_path / "data" / "easeback.db")
     added = easeback(
         "athlete", "add", "--name", "Anna", "--email", "anna@example.org", cwd=tmp_path
@@ -21,7 +21,7 @@ def set_up(tmp_path: Path) -> None:
 
 
 def test_a_trial_mail_shows_each_answer_of_the_server(tmp_path: Path) -> None:
-    """From the greeting to the last word, and it arrives."""
+    """From the greeting to the end, and the mail arrives."""
     with SmtpServer() as server:
         done = easeback("doctor", "--mail-to", "me@example.org", cwd=tmp_path, env=to(server))
     assert [mail.recipient for mail in server.mails] == ["me@example.org"]
@@ -31,7 +31,7 @@ def test_a_trial_mail_shows_each_answer_of_the_server(tmp_path: Path) -> None:
 
 
 def test_a_refused_trial_mail_says_where_and_why(tmp_path: Path) -> None:
-    """The answer stands there, and the status is 1."""
+    """The answer is shown, and the status is 1."""
     with SmtpServer() as server:
         server.fail("rcpt", "550 5.1.1 no such user")
         done = easeback("doctor", "--mail-to", "me@example.org", cwd=tmp_path, env=to(server))
@@ -41,7 +41,7 @@ def test_a_refused_trial_mail_says_where_and_why(tmp_path: Path) -> None:
 
 
 def test_a_trial_mail_is_told_to_programs_as_a_check(tmp_path: Path) -> None:
-    """The output of --json stays JSON."""
+    """The output of --json is valid JSON."""
     with SmtpServer() as server:
         done = easeback(
             "doctor", "--mail-to", "me@example.org", "--json", cwd=tmp_path, env=to(server)

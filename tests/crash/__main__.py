@@ -26,12 +26,12 @@ from tests.crash.mutants import MUTANTS
 from tests.crash.promises import PROMISES, Outcome, broken
 
 SHARE = 0.5
-"""How likely each life of the random form is killed."""
+"""The probability that a life of the random form is killed."""
 
 
 @dataclass
 class Tally:
-    """What all the kills came to."""
+    """The totals over all kills."""
 
     kills: int = 0
     in_doubt: int = 0

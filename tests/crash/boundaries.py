@@ -1,12 +1,11 @@
-"""The boundaries of a worker process, found while it runs; at one of them it may be killed.
+"""The boundaries of a worker process, counted while it runs; at one of them it may be killed.
 
     boundaries = Boundaries(ledger, kill_at=17)
     boundaries.install()                          # from here on every boundary is counted
 
-A boundary is the moment before or after something that lasts beyond the process: a commit, a
-file's sync or rename, a step of SMTP or HTTP. Its label says what it is about: the tables that are
-committed, the file, the address. Wrapping library calls happens only in a process made to be
-killed.
+A boundary is the moment before or after an effect that outlasts the process: a commit, a file's
+sync or rename, a step of SMTP or HTTP. Its label names the tables, the file or the address. Library
+calls are wrapped only in a process that is made to be killed.
 """
 
 import functools
@@ -30,11 +29,11 @@ LEDGER_BYTES = 4096
 
 
 class Ledger:
-    """What outlives the process: how many boundaries it passed, and what is open at this moment.
+    """State that outlives the process: the number of boundaries it passed, and what is open now.
 
-    A mail is in doubt between two commits: the one before its final dot goes out, and the one of
-    the server's answer. Tokens are in the gap on the wire from the request for fresh ones on, until
-    anything else is asked or committed: by then they should be kept.
+    A mail is in doubt between two commits: the one before its final dot is sent, and the one after
+    the server's answer. Tokens are in the gap from the request for fresh ones until the next
+    request or commit: by then they should be stored.
     """
 
     def __init__(self, file: Path, *, new: bool = False) -> None:
@@ -51,7 +50,7 @@ class Ledger:
         _LEDGER.pack_into(self._page, 0, count, in_doubt, in_gap)
 
     def last(self) -> str:
-        """The label of the boundary that the process was killed at; "" for none."""
+        """The label of the boundary at which the process was killed; "" for none."""
         return bytes(self._page[_LEDGER.size :]).rstrip(b"\0").decode()
 
     def end_at(self, label: str) -> None:
@@ -59,9 +58,9 @@ class Ledger:
 
 
 class Boundaries:
-    """Counts, and kills at number `kill_at` (from 0). `labels` tells what each one was.
+    """Counts boundaries and kills at number `kill_at` (from 0). `labels` has the label of each.
 
-    What is open at a moment is open in a thread: another one's commit closes nothing.
+    Doubts and gaps belong to a thread: another thread's commit doesn't close them.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class Boundaries:
         self.labels: list[str] = []
 
     def install(self) -> None:
-        """Wrap whatever makes a boundary. `watch` has to be installed before."""
+        """Wrap every call that makes a boundary. `watch` has to be installed before."""
         self._wrap(
             DefaultDialect, "do_commit", watch.commit, before=self._doubt, after=self._settle
         )
@@ -135,7 +134,7 @@ class Boundaries:
         self._write()
 
     def _doubt(self, *_: object) -> None:
-        """The commit after a body is the one before its dot."""
+        """The commit after a mail's body is the one before its dot."""
         if watch.is_before_dot():
             _note(self._in_doubt, True)
             self._write()
@@ -149,7 +148,7 @@ class Boundaries:
 
 
 def _note(threads: set[int], holds: bool) -> None:
-    """Whether something holds in this thread."""
+    """Note whether this applies to the current thread."""
     (threads.add if holds else threads.discard)(get_ident())
 
 

@@ -1,4 +1,4 @@
-"""Where the story's database is: SQLite in the data folder, or one of its own in PostgreSQL."""
+"""The story's database: SQLite in the data folder, or a database in PostgreSQL."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +10,9 @@ from sqlalchemy import Engine, create_engine, make_url, text
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database in PostgreSQL, and copies of it by number; whoever is still in it is put out.
+    """A PostgreSQL database with numbered copies; connected clients are disconnected.
 
-    A server that is killed is another story (`servers`): this one needn't wait for its disk.
+    Synchronous commits are off: killing the server is tested elsewhere (`servers`).
     """
 
     name: str
@@ -20,18 +20,18 @@ class Database:
     _server: Engine
 
     def empty(self) -> None:
-        """Leave nothing in it, so that a story can begin again."""
+        """Drop its content, so that a story can begin again."""
         self._make(self.name)
 
     def back_up(self, number: int) -> None:
         self._make(f"{self.name}_{number}", of=self.name)
 
     def go_back_to(self, number: int) -> None:
-        """Be as that copy is."""
+        """Restore that copy."""
         self._make(self.name, of=f"{self.name}_{number}")
 
     def drop(self) -> None:
-        """It and its copies."""
+        """Drop the database and its copies."""
         query = text("SELECT datname FROM pg_database WHERE starts_with(datname, :name)")
         with self._server.connect() as connection:
             for (name,) in connection.execute(query, {"name": self.name}).all():
@@ -46,7 +46,7 @@ class Database:
 
 @contextmanager
 def database_on(server: str | None) -> Iterator[Database | None]:
-    """A fresh database on that PostgreSQL, gone afterwards; None for None."""
+    """A fresh database on that PostgreSQL, dropped afterwards; None for None."""
     if server is None:
         yield None
         return

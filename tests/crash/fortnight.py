@@ -1,7 +1,7 @@
-"""Lives the story through: once undisturbed, then killed, restarted and lived to its end.
+"""Runs the story: once undisturbed, then killed, restarted and continued to its end.
 
-The dry life takes a copy of the folder before each scene, so that a life killed in scene 20 begins
-there and not at the first day.
+The undisturbed run copies the folder before each scene, so that a life killed in scene 20 starts
+there instead of on the first day.
 """
 
 import os
@@ -27,12 +27,12 @@ from tests.crash.strava import Strava
 from worker.store import Store
 
 KEY = "a key of the crash tests that is long enough"
-"""The same links in every life."""
+"""Gives the same links in every life."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the world outside knew before a scene."""
+    """The outside world's state before a scene."""
 
     mail: sink.Memory = field(default_factory=sink.Memory)
     strava: there.Memory = field(default_factory=there.Memory)
@@ -40,7 +40,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """One place to die at: the scene, and the how-manieth boundary of its process."""
+    """A place to kill at: the scene, and the boundary's number in its process."""
 
     scene: int
     number: int
@@ -49,7 +49,7 @@ class Boundary:
 
 @dataclass(frozen=True, slots=True)
 class Dry:
-    """The undisturbed life: where it can be killed, how long each scene took, what it came to."""
+    """The undisturbed run: its boundaries, the seconds of each scene, and its outcome."""
 
     boundaries: tuple[Boundary, ...]
     lasted_s: tuple[float, ...]
@@ -58,7 +58,7 @@ class Dry:
 
 
 class Fortnight:
-    """One data folder, one sink, one Strava, one launcher, and the story."""
+    """One data folder, mail sink, Strava and launcher, and the story."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Fortnight:
         return f"sqlite:///{self._home / 'data' / 'easeback.db'}"
 
     def begin(self) -> None:
-        """An empty data folder with the four athletes."""
+        """Create an empty data folder with the four athletes."""
         shutil.rmtree(self._home, ignore_errors=True)
         (self._home / "inbox").mkdir(parents=True)
         if self._database is not None:
@@ -119,7 +119,7 @@ class Fortnight:
         store.close()
 
     def dry(self, *, mutant: str | None = None) -> Dry:
-        """Undisturbed."""
+        """Run the story undisturbed."""
         for copy in self._folder.glob("scene-*"):
             shutil.rmtree(copy)
         self.begin()
@@ -135,10 +135,10 @@ class Fortnight:
         return Dry(tuple(boundaries), tuple(lasted_s), self._outcome(), tuple(memories))
 
     def killed_at(self, boundary: Boundary, dry: Dry, *, mutant: str | None = None) -> Outcome:
-        """Killed there, restarted, and undisturbed from then on."""
+        """Run it, killed at that boundary, restarted, and undisturbed from then on."""
         self._go_back_to(boundary.scene, dry)
         end = self._live(boundary.scene, kill_at=boundary.number, mutant=mutant)
-        # Threads of a crew don't come by the same boundaries every time.
+        # Threads of a crew's worker don't pass the same boundaries every time.
         assert self._crew or end.last == boundary.label, f"{boundary} wasn't come by: {end}"
         late_s = end.lasted_s + self._miss(end)
         self._go_on(boundary.scene, late_s=late_s, mutant=mutant)
@@ -146,7 +146,7 @@ class Fortnight:
         return self._outcome(kills)
 
     def killed_at_random(self, dry: Dry, dice: random.Random, *, share: float) -> Outcome:
-        """Each life is killed with the probability `share`, at any time, until it lasts."""
+        """Run it, each life killed at a random time with the probability `share`."""
         self.begin()
         kills: list[Kill] = []
         for number, lasts_s in enumerate(dry.lasted_s):
@@ -159,7 +159,7 @@ class Fortnight:
         return self._outcome(kills)
 
     def caught(self, mutant: str) -> str | None:
-        """Where that wrong order of work breaks its promise first, and what else; None: nowhere."""
+        """Where that mutant first breaks its promise, and what else it breaks; None if nowhere."""
         wanted = MUTANTS[mutant]
         dry = self.dry(mutant=mutant)
         assert not broken(dry.outcome, dry.outcome), "it's wrong even where nothing is killed"
@@ -174,7 +174,7 @@ class Fortnight:
         return None
 
     def _go_on(self, begin: int, *, late_s: float = 0.0, mutant: str | None = None) -> None:
-        """Undisturbed from scene `begin` on, in one process."""
+        """Continue undisturbed from scene `begin` in one process."""
         numbers = range(len(self.scenes))[begin:]
         life = Life(
             str(self._home), scenes=tuple(numbers), late_s=late_s, settings=self.settings,
@@ -212,7 +212,7 @@ class Fortnight:
         )
 
     def _miss(self, end: End) -> float:
-        """Let the others of a crew see that this one has died; how long that took, in seconds."""
+        """Let the rest of the crew notice that this worker has died; returns the seconds taken."""
         if not (self._crew and end.killed):
             return 0.0
         time.sleep(CREW_IS_MISSED_S + 0.1)
@@ -232,10 +232,10 @@ class Fortnight:
         self._strava.recall(memory.strava)
 
     def _keep_copy(self, scene: int) -> None:
-        """What a killed life begins with; the dry one goes on with a copy too.
+        """Keep the folder as the start of killed lives; the undisturbed run continues with a copy.
 
-        Else the folders of a killed life alone would look changed, and what is done about that
-        would put off each boundary after it.
+        Otherwise only the killed life's folders would look changed, and handling that would shift
+        all boundaries after it.
         """
         kept = self._folder / f"scene-{scene}"
         self._home.rename(kept)
@@ -244,7 +244,7 @@ class Fortnight:
             self._database.back_up(scene)
 
     def _go_back_to(self, scene: int, dry: Dry) -> None:
-        """The data folder as it was before that scene, and the world around it."""
+        """Restore the data folder and the world outside to the state before that scene."""
         shutil.rmtree(self._home, ignore_errors=True)
         shutil.copytree(self._folder / f"scene-{scene}", self._home, copy_function=_copy)
         if self._database is not None:
@@ -260,9 +260,9 @@ def _copy(source: str, target: str) -> None:
 def fortnight(
     *, database: Database | None = None, until: int | None = None, crew: bool = False
 ) -> Iterator[Fortnight]:
-    """A fortnight, or its first scenes, in a folder of its own: in memory where that can be had.
+    """A fortnight, or its first scenes, in a temporary folder, in memory if possible.
 
-    `crew`: on the engine that several workers share.
+    `crew`: on the engine for several workers.
 
     SIGKILL loses nothing that was written, synced or not, so a disk would only be slower.
     """

@@ -1,13 +1,12 @@
-"""Forks a warmed interpreter into one worker process after another: a new life costs no imports.
+"""Forks a warmed interpreter into one worker process after another, to save the imports.
 
     with Launcher() as launcher:
         end = launcher.live(Life(home, ["once", "--as-of", "2026-03-02T06:00:00Z"], kill_at=17))
 
-Each life is a process of its own that runs the real command line, after the errands of its
-`scene`; one that has `scenes` to go through instead makes a pass at each, as a worker that goes on
-running does. One of a `crew` does what is due as jobs of the engine that several workers share.
-`late_s` is how long ago its first scene began, where others died in it. Without `kill_at` or
-`kill_after_s` it ends by itself.
+Each life is a process that runs the real command line after the errands of its `scene`. One with
+`scenes` makes a pass at each instead, like a worker that keeps running. One of a `crew` runs due
+work as jobs of the engine for several workers. `late_s` is how long ago its first scene began, if
+others died in it. Without `kill_at` or `kill_after_s` it ends by itself.
 """
 
 import gc
@@ -30,7 +29,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One process: the command, where it lives, and how it ends."""
+    """One process: its command, its folder, and how it's killed."""
 
     home: str
     command: Sequence[str] = ()
@@ -48,10 +47,10 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a life ended: `killed` or by itself with `status`; what a kill left open.
+    """How a life ended: `killed`, or by itself with `status`; and what a kill left open.
 
     `in_doubt`: a mail may have been accepted. `in_gap`: fresh tokens may have been on the wire.
-    `last`: the boundary that it was killed at, where it was told one.
+    `last`: the boundary at which it was killed, if one was given.
     """
 
     killed: bool
@@ -65,7 +64,7 @@ class End:
 
 
 class Launcher:
-    """The warmed process, and a line to it."""
+    """The warmed process and a connection to it."""
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -85,7 +84,7 @@ class Launcher:
         self._process.stdout.close()
 
     def live(self, life: Life) -> End:
-        """Let one process live to its end."""
+        """Run one process to its end."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(asdict(life)) + "\n")
@@ -99,7 +98,7 @@ def _serve() -> None:
     from tests.crash.boundaries import Ledger
 
     _warm()
-    gc.freeze()  # else the first collection of each life touches, and so copies, all of it
+    gc.freeze()  # otherwise the first collection in a child would copy all memory pages
     for line in sys.stdin:
         life = Life(**json.loads(line))
         home = Path(life.home)
@@ -130,9 +129,9 @@ def _serve() -> None:
 
 
 def _warm() -> None:
-    """Import all that a pass needs; open nothing.
+    """Import everything that a pass needs, without opening files.
 
-    Templates are kept compiled from here on: what the first life alone would write is no boundary.
+    Compiled templates are cached from here on, so that the first life has no additional boundaries.
     """
     import alembic.command
     import css_inline
@@ -167,7 +166,7 @@ def _warm() -> None:
 
 
 def _live(life: Life, ledger: Any) -> None:
-    """In the child: be the worker, and never come back."""
+    """In the child: run the worker and exit."""
     from tests.crash import watch
     from tests.crash.boundaries import Boundaries
     from tests.crash.mutants import MUTANTS
@@ -198,7 +197,7 @@ def _live(life: Life, ledger: Any) -> None:
 
 
 def _run_errands(life: Life) -> None:
-    """What runners do at the face before that scene's pass."""
+    """What runners do at their pages before that scene's pass."""
     from tests.crash.runners import town
     from tests.crash.story import scenes
     from worker.cli.context import CommandContext
@@ -244,7 +243,7 @@ def _go_through(life: Life) -> int:
 
 
 def _drain(services: Any, clock: Any) -> None:
-    """What is due, as a member of a crew that is missed soon after it died."""
+    """Run what is due, as a member of a crew whose death is noticed soon."""
     from tests.draining import DrainingWorker
     from worker.app import build_mailer
     from worker.cli.context import CommandContext

@@ -1,7 +1,7 @@
-"""Wrong orders of work, each of which the harness must catch, or its checks show nothing.
+"""Wrong orders of work that the harness must catch; otherwise its checks would prove nothing.
 
-Each one changes what the worker's process asks of SQLAlchemy, of HTTP and of its web server: no
-function of the worker is named, only tables, addresses and steps of protocols.
+Each mutant changes the process's calls of SQLAlchemy, of HTTP and of its web server. It names no
+function of the worker, only tables, addresses and steps of protocols.
 """
 
 import http.client
@@ -20,7 +20,7 @@ GRANTS = "source_credential"
 
 
 def marks_then_sends() -> None:
-    """`sent` is committed before the mail goes out whole."""
+    """`sent` is committed before the whole mail is sent."""
 
     def mark(_: object, connection: Any) -> None:
         if watch.is_before_dot():
@@ -34,7 +34,7 @@ def marks_then_sends() -> None:
 
 
 def sends_then_marks() -> None:
-    """Nothing is committed before the dot: after a crash no mail is known to be in doubt."""
+    """Nothing is committed before the dot, so after a crash no mail is known to be in doubt."""
     _not_committed(watch.is_before_dot)
 
 
@@ -51,7 +51,7 @@ def keeps_runs_before_findings() -> None:
 
 
 def uses_tokens_before_keeping_them() -> None:
-    """Fresh tokens are kept only once Strava has answered a question with them."""
+    """Fresh tokens are stored only after Strava has answered a request with them."""
 
     def is_of_fresh_tokens() -> bool:
         renewed = any(
@@ -70,7 +70,7 @@ def uses_tokens_before_keeping_them() -> None:
 
 
 def confirms_then_keeps() -> None:
-    """An answer's page is sent before the answer is kept."""
+    """The page that confirms an answer is sent before the answer is stored."""
     late = _Late(lambda: "checkin" in watch.written())
     respond = Response.__call__
 
@@ -82,7 +82,7 @@ def confirms_then_keeps() -> None:
 
 
 class _Late:
-    """Transactions, those of `which`, that are rolled back and committed later."""
+    """Delays the transactions selected by `which`: rolls them back and commits them later."""
 
     def __init__(self, which: Callable[[], bool]) -> None:
         self._writes: list[Write] = []
@@ -94,7 +94,7 @@ class _Late:
         return True
 
     def commit(self) -> None:
-        """Now."""
+        """Commit the delayed writes now."""
         self._is_time = True
         while self._writes:
             self._writes.pop(0).again()
@@ -102,7 +102,7 @@ class _Late:
 
 
 def _not_committed(which: Callable[[], bool]) -> None:
-    """Roll back instead, where a transaction that is about to be committed is one of `which`."""
+    """Roll back transactions that are about to be committed if `which` selects them."""
     commit = DefaultDialect.do_commit
 
     def commit_or_not(self: Any, connection: Any) -> None:
@@ -116,7 +116,7 @@ def _not_committed(which: Callable[[], bool]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A wrong order of work, the promise it breaks, and the boundaries where that is likeliest."""
+    """A wrong order of work, the promise it breaks, and the likeliest boundaries."""
 
     install: Callable[[], None]
     breaks: str

@@ -1,6 +1,6 @@
-"""What must hold at the end of a life, whatever it died of on the way.
+"""What must hold at the end of a story, whatever killed its workers on the way.
 
-`PROMISES` maps each promise, in words, to its check: (dry, outcome) → what is wrong, a line each.
+`PROMISES` maps each promise, in words, to its check: (dry, outcome) → one line per violation.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ from worker.store import OutboxMail, Store
 _A_RUN = ("imported", "duplicate")
 
 LEASE = timedelta(minutes=10)
-"""So long a worker that died keeps others from an athlete's grant."""
+"""How long a dead worker's lease keeps others from an athlete's grant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class TokensOutcome:
-    """What became of refresh tokens: those lost, and whether the one we keep isn't the living one.
+    """The lost refresh tokens, and whether the stored one isn't Strava's current one.
 
-    `passes` are the instants at which the worker looked.
+    `passes` are the times of the worker's looks.
     """
 
     lost: tuple[Lost, ...] = ()
@@ -53,7 +53,7 @@ class TokensOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a life came to: what the sink took, what the store says, and what Strava does."""
+    """The outcome of a story: the mails taken, the store's content, and Strava's view."""
 
     taken: Mapping[str, tuple[bytes, ...]]
     letters: tuple[OutboxMail, ...]
@@ -79,7 +79,7 @@ class Outcome:
 
 
 def outcome_of(store: Store, taken: Sequence[Taken], home: Path) -> Outcome:
-    """Everything the promises speak of, read from the store, the sink and the folder."""
+    """Read everything that the promises need from the store, the sink and the folder."""
     by_id: dict[str, list[bytes]] = {}
     for mail in taken:
         by_id.setdefault(message_id(mail), []).append(mail.content)
@@ -126,9 +126,9 @@ def outcome_of(store: Store, taken: Sequence[Taken], home: Path) -> Outcome:
 
 
 def _verdict(entry: Snapshot) -> tuple[str, str]:
-    """What came of a file. Whether Dee's run was known from Strava before isn't promised: a worker
-    that died over her tokens leaves its lease behind, and then the file comes first. That there is
-    one run in the end, with both its sources, the runs tell.
+    """The outcome of a file. Whether Dee's run was known from Strava before isn't promised: a
+    worker that died over her tokens leaves its lease behind, and then the file comes first. The
+    check of runs covers that there is one run in the end with both its sources.
     """
     is_twin = entry.path.startswith("Dee/") and entry.verdict in _A_RUN
     return ("a run", "") if is_twin else (entry.verdict, entry.reason)
@@ -137,7 +137,7 @@ def _verdict(entry: Snapshot) -> tuple[str, str]:
 def tokens_of(
     store: Store, strava: Strava, *, key: str, passes: Sequence[datetime]
 ) -> TokensOutcome:
-    """What Strava and the store together say of refresh tokens."""
+    """The refresh tokens according to Strava and the store together."""
     with store.reading() as tx:
         astray = any(strava.is_astray(tx, who, key=key) for who in tx.athletes.all())
     lost = tuple(strava.lost.values())
@@ -145,7 +145,7 @@ def tokens_of(
 
 
 def _names(store: Store) -> Iterator[tuple[str, str]]:
-    """What each mail is about, in words that are the same in every life."""
+    """A name for each mail's subject that is the same in every life."""
     about_alert = text(
         "SELECT o.message_id, a.name, f.day, f.kind FROM outbox o "
         "JOIN finding f ON f.outbox_id = o.id JOIN athlete a ON a.id = f.athlete_id"
@@ -178,7 +178,7 @@ Check = Callable[[Outcome, Outcome], Iterator[str]]
 
 
 def no_mail_lost(dry: Outcome, found: Outcome) -> Iterator[str]:
-    """Every mail that the undisturbed life sent was taken at least once."""
+    """Every mail of the undisturbed story was accepted at least once."""
     sent = {dry.names[name] for name in dry.taken if name in dry.names}
     got = {found.names[name] for name in found.taken if name in found.names}
     yield from sorted(sent - got)
@@ -190,7 +190,7 @@ def no_mail_lost(dry: Outcome, found: Outcome) -> Iterator[str]:
 
 
 def no_mail_unowed(_: Outcome, found: Outcome) -> Iterator[str]:
-    """Every mail that was taken stands in the outbox, and as sent."""
+    """Every accepted mail is in the outbox, marked as sent."""
     states = {letter.message_id: letter.state for letter in found.letters}
     for name in found.taken:
         if states.get(name) != "sent":
@@ -198,7 +198,7 @@ def no_mail_unowed(_: Outcome, found: Outcome) -> Iterator[str]:
 
 
 def no_mail_twice(_: Outcome, found: Outcome) -> Iterator[str]:
-    """A second copy only where a kill left a mail in doubt; the same bytes, and flagged."""
+    """A second copy only if a kill left a mail in doubt; with the same bytes, and flagged."""
     flagged = {letter.message_id for letter in found.letters if letter.perhaps_twice}
     extra = 0
     for name, copies in found.taken.items():
@@ -227,20 +227,20 @@ def no_finding_untold(dry: Outcome, found: Outcome) -> Iterator[str]:
 
 
 def no_run_amiss(dry: Outcome, found: Outcome) -> Iterator[str]:
-    """The same runs, each once, each whole, from the same files with the same verdicts."""
+    """The same runs, once and complete, from the same files with the same verdicts."""
     yield from _differences(dry.runs, found.runs)
     yield from _differences(dry.files, found.files)
 
 
 def no_week_amiss(dry: Outcome, found: Outcome) -> Iterator[str]:
-    """Every week told or skipped as in the undisturbed life; no week's mail queued twice."""
+    """Every week is mailed or skipped as in the undisturbed story; none is queued twice."""
     yield from _differences(dry.weeks, found.weeks)
     queued = Counter(letter.key for letter in found.letters if letter.kind == "weekly")
     yield from (f"{key} stands {n} times" for key, n in queued.items() if n > 1)
 
 
 def no_token_lost(_: Outcome, found: Outcome) -> Iterator[str]:
-    """A refresh token is lost only on the wire; it's found within a cycle, and told in one mail."""
+    """A refresh token is lost only on the wire, noticed within a cycle and reported in one mail."""
     tokens = found.tokens
     number = len(tokens.lost) + tokens.astray
     if number > found.kills_in_gap:
@@ -256,20 +256,20 @@ def no_token_lost(_: Outcome, found: Outcome) -> Iterator[str]:
 
 
 def _undisturbed(found: Outcome) -> Iterator[datetime]:
-    """The looks at which no lease of a dead worker, and no kill, was in the way."""
+    """The looks that neither a dead worker's lease nor a kill disturbed."""
     for at in found.tokens.passes:
         if not any(at - LEASE < kill.at <= at for kill in found.kills):
             yield at
 
 
 def no_answer_lost(dry: Outcome, found: Outcome) -> Iterator[str]:
-    """What a runner was told is kept stands in the diary: each day once, as it was said last."""
+    """Confirmed answers are in the diary: one for each day, the latest."""
     yield from _differences(dry.confirmed, found.confirmed)
     yield from _differences(dry.diary, found.diary)
 
 
 def nothing_left_over(dry: Outcome, found: Outcome) -> Iterator[str]:
-    """No mail half-way, no torn file, a sound database; the same mails given up."""
+    """No mail half-way, no torn file, an intact database; the same mails given up."""
     for letter in found.letters:
         if letter.state not in {"sent", "dead"}:
             yield f"{letter.key} stands as {letter.state}"
@@ -305,6 +305,6 @@ PROMISES: Mapping[str, Check] = {
 
 
 def broken(dry: Outcome, found: Outcome) -> dict[str, list[str]]:
-    """The promises that didn't hold, each with what is wrong."""
+    """The broken promises, each with its violations."""
     judged = {words: list(check(dry, found)) for words, check in PROMISES.items()}
     return {words: wrong for words, wrong in judged.items() if wrong}

@@ -1,8 +1,7 @@
 """What runners do at their pages, inside the worker's process: connect Strava, say how it feels.
 
-A browser asks the real face, without a socket between them. What a page confirmed is written down
-in the data folder, where it outlives the process: who was told that it's kept doesn't say it
-again, who wasn't does.
+A browser queries the real web server without a socket. Confirmed answers are written to the data
+folder, where they outlive the process: a runner repeats an answer unless it was confirmed.
 """
 
 import asyncio
@@ -36,7 +35,7 @@ _CONNECT = re.compile(r"/connect/[\w.=-]+")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an athlete says of a day; `number` tells the answers apart."""
+    """An athlete's answer about a day; `number` tells the answers apart."""
 
     number: int
     athlete: str
@@ -52,7 +51,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Town:
-    """The face, what stands behind it, the folder with what was confirmed, and the time it is."""
+    """The web server, its services, the folder with confirmed answers, and the current time."""
 
     app: ASGIApp
     signer: Signer
@@ -65,7 +64,7 @@ Errand = Callable[[Town], None]
 
 
 def town(services: Services, settings: Settings, home: Path, now: datetime) -> Town:
-    """The face of these works, as `easeback run` shows it."""
+    """The web server of these services, as in `easeback run`."""
     origin = settings.base_url
     served = build_web_server(settings, services, lambda: now)
     return Town(served.app, Signer(read_keys(settings), origin), services.store, home, now)
@@ -100,7 +99,7 @@ def connects(name: str) -> Errand:
 
 
 def confirmed(home: Path) -> tuple[Answer, ...]:
-    """The answers that their runners know to be kept, in order."""
+    """The confirmed answers, in order."""
     file = home / CONFIRMED
     lines = file.read_text().splitlines() if file.exists() else []
     told = [json.loads(line) for line in lines]
@@ -120,7 +119,7 @@ def _named(town: Town, name: str) -> Athlete:
 
 
 def _link_to_connect(town: Town, name: str) -> str | None:
-    """The operator's link for who never connected; else the one in the mail, where one came."""
+    """The operator's link if never connected; otherwise the link of the latest mail, if any."""
     athlete = _named(town, name)
     with town.store.reading() as tx:
         kept = tx.source("strava").credential(athlete)
@@ -141,7 +140,7 @@ def _link_to_connect(town: Town, name: str) -> str | None:
 
 @dataclass
 class Browser:
-    """One browser, with its cookies."""
+    """One browser with its cookies."""
 
     town: Town
     cookies: dict[str, str] = field(default_factory=dict)
@@ -155,7 +154,9 @@ class Browser:
         *,
         then: Callable[[], None] = lambda: None,
     ) -> dict[str, str]:
-        """The headers of the answer; `then` happens the moment that a page has come whole."""
+        """Send a request; returns the answer's headers. `then` is called once a page is
+        complete.
+        """
         status = 0
         headers: dict[str, str] = {}
         body = urlencode(form).encode()

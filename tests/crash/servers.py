@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own, to be killed: made in a folder, started, killed, started again."""
+"""A PostgreSQL server for one test, which can be killed and restarted."""
 
 import os
 import pwd
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def programs() -> Path | None:
-    """Where `initdb` and `pg_ctl` are, the newest of them; None where there are none."""
+    """The folder of the newest `initdb` and `pg_ctl`; None if there are none."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=_version)
     if found:
         return found[-1].parent
@@ -30,7 +30,7 @@ def _version(initdb: Path) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One server on a port of its own; `kill` is what a power cut does to it, but for the disk."""
+    """One server on its own port; `kill` acts like a power cut, except for the disk."""
 
     bin: Path
     folder: Path
@@ -41,20 +41,20 @@ class Server:
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:
-        """Serve, recovering from a kill where there was one."""
+        """Start, recovering from a kill if there was one."""
         options = f"-p {self.port} -h 127.0.0.1 -k {self.folder}"
         until = time.monotonic() + 60
-        # Right after a kill its children may still be there, and hold the memory they shared.
+        # Right after a kill its children may still run and hold the shared memory.
         while self._control("-w", "-l", str(self.folder / "log"), "-o", options, "start"):
             assert time.monotonic() < until, (self.folder / "log").read_text()[-2000:]
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """All connections end at once, and nothing is written down."""
+        """Stop at once: connections end and nothing is written."""
         self._control("-m", "immediate", "stop")
 
     def kill(self) -> None:
-        """SIGKILL to the first of its processes; the others see that, and end."""
+        """Send SIGKILL to the main process; its children notice that and end."""
         pid = int((self.folder / "db" / "postmaster.pid").read_text().split()[0])
         os.kill(pid, signal.SIGKILL)
 
@@ -64,7 +64,7 @@ class Server:
 
 @contextmanager
 def own_server() -> Iterator[Server]:
-    """A fresh server, gone afterwards. It needs `programs()`."""
+    """A fresh server, removed afterwards. Requires `programs()`."""
     bin_folder = programs()
     assert bin_folder is not None
     made = tempfile.mkdtemp(prefix="easeback-pg-")
@@ -83,7 +83,7 @@ def own_server() -> Iterator[Server]:
 
 
 def _run(*command: str | Path) -> int:
-    """As the user that a server may run as; its status."""
+    """Run a command as a user that may run a server; returns its status."""
     root = os.geteuid() == 0
     return subprocess.run(  # noqa: S603  the database's own programs
         list(map(str, command)),
@@ -98,7 +98,7 @@ def _run(*command: str | Path) -> int:
 
 
 def free_port() -> int:
-    """A port that nobody listens at."""
+    """A port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

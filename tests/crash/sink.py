@@ -1,4 +1,4 @@
-"""A mail server that remembers what it took, and refuses whom it is told to."""
+"""A mail server that remembers accepted mails and refuses given recipients."""
 
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
@@ -13,7 +13,7 @@ GREYLISTED = "ben@example.org"
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the sink has seen so far, to go back to."""
+    """The sink's state so far, to restore later."""
 
     taken: tuple[Taken, ...] = ()
     tries: int = 0
@@ -21,7 +21,7 @@ class Memory:
 
 @dataclass
 class Sink(SmtpServer):
-    """Takes everything but: `NO_SUCH` is unknown for good, `GREYLISTED` the first time."""
+    """Refuses `NO_SUCH` for good and `GREYLISTED` the first time; accepts everything else."""
 
     tries: int = field(default=0)
 
@@ -41,7 +41,7 @@ class Sink(SmtpServer):
         return Memory(tuple(self.mails), self.tries)
 
     def recall(self, memory: Memory) -> None:
-        """Be as it was then."""
+        """Restore that state."""
         self.mails[:] = memory.taken
         self.tries = memory.tries
 

@@ -1,8 +1,8 @@
-"""The scripted fortnight: who runs, what is dropped when, and at which instants the worker looks.
+"""The scripted fortnight: who runs, which files are dropped when, and when the worker looks.
 
-A scene is one instant: what the world does just before it, and one pass of the worker at it. The
-world's deeds can be done twice, as a scene is begun again after a kill. What stands at Strava is a
-matter of the instant alone.
+A scene is one instant: changes outside just before it, and one pass of the worker. Scenes are
+repeatable, because one begins again after a kill. The activities at Strava depend on the time
+alone.
 """
 
 import os
@@ -24,7 +24,7 @@ DAYS = 14
 ADDED_AT = datetime(2026, 3, 1, 20, tzinfo=UTC)
 OPERATOR = "operator@example.org"
 INSTANT = "instant"
-"""The file in the data folder that tells the world outside what time it is."""
+"""The file in the data folder with the current time of the world outside."""
 
 ATHLETES = (
     Athlete(0, "Ann", "ann@example.org", ADDED_AT, "Europe/Berlin"),
@@ -42,34 +42,34 @@ ANSWERS = {
     8: (Answer(4, "Ann", "fine"), Answer(5, "Dee", "sore")),
     11: (Answer(6, "Ben", "hurts", 4, ("hip_front",)),),
 }
-"""Who says how it feels, by day."""
+"""Who answers how it feels, by day."""
 
 Deed = Callable[[Path], None]
 
 
 _BETWEEN_LOOKS = timedelta(seconds=40)
 _JUMP_ON = 3
-"""The day of the run at Strava that wants an alert."""
+"""The day of the run at Strava that causes an alert."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One instant: the deeds done in the inbox before the worker looks at it, and who visits it."""
+    """One instant: the changes in the inbox before the worker looks at it, and the visitors."""
 
     at: datetime
     deeds: tuple[Deed, ...] = ()
     errands: tuple[Errand, ...] = ()
 
     def begin(self, home: Path) -> None:
-        """Let it be this instant in the data folder, with the scene's deeds done."""
+        """Write this instant to the data folder and make the scene's changes."""
         (home / INSTANT).write_text(self.at.isoformat())
         for deed in self.deeds:
             deed(home / "inbox")
 
     def later(self, late_s: float) -> "Scene":
-        """The same begun again after so long: no clock goes back because a worker died.
+        """The same scene begun again after that time, as a dead worker doesn't turn back the clock.
 
-        The next scene isn't overtaken, however many died in this one.
+        It stays before the next scene, however many workers died in it.
         """
         late = min(timedelta(seconds=late_s), _BETWEEN_LOOKS - timedelta(seconds=1))
         return replace(self, at=self.at + late)
@@ -81,7 +81,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """An activity at Strava, from noon of its day; changed at some time, to nothing if deleted."""
+    """An activity at Strava from noon of its day; from `changes_at` on `then_km`, 0 if deleted."""
 
     day: int
     km: float
@@ -90,21 +90,21 @@ class _Shown:
 
 
 def athletes_into(store: Store) -> None:
-    """Let there be the four of the story."""
+    """Add the four athletes of the story."""
     with store.transaction() as tx:
         for athlete in ATHLETES:
             tx.athletes.add(athlete)
 
 
 def scenes() -> tuple[Scene, ...]:
-    """The fortnight in order."""
+    """All scenes in order."""
     told = [*_scenes()]
     assert told == sorted(told, key=lambda scene: scene.at)
     return tuple(told)
 
 
 def _scenes() -> Iterator[Scene]:
-    """Two looks a day bring in the day's files; further ones come where something is due."""
+    """Two looks a day bring in the day's files; more follow when something is due."""
     yield from _two_looks(_at(0, 5), _history())
     yield Scene(_at(0, 5, 30), errands=(connects("Dee"),))
     for day in range(DAYS):
@@ -128,11 +128,10 @@ def _two_looks(
 
 
 def _further_looks(day: int) -> Iterator[Scene]:
-    """After the greylisted mail its second try.
+    """Looks after the greylisted mail's second try.
 
-    On the day of an alert about a run at Strava, time enough to come to it late: what was killed
-    in the middle of asking is asked again a quarter of an hour later, and a lost grant is given
-    anew after its mail.
+    On the day of an alert about a run at Strava there are enough looks to be late: a fetch that was
+    killed is repeated a quarter of an hour later, and a lost grant is renewed after its mail.
     """
     evening = _at(day, 18)
     if day in {3, 6}:
@@ -143,7 +142,7 @@ def _further_looks(day: int) -> Iterator[Scene]:
 
 
 def at_strava(now: datetime) -> Iterator[tuple[int, date, float]]:
-    """What Dee's account holds at that instant: number, day and kilometres of each activity."""
+    """Dee's account at that instant: number, day and kilometres of each activity."""
     for number, one in enumerate(_AT_STRAVA):
         km = one.then_km if one.changes_at and now >= one.changes_at else one.km
         if km and now >= _at(one.day, 12):
@@ -159,26 +158,26 @@ def _history() -> Iterator[Deed]:
 
 
 def _deeds_of(day: int) -> tuple[Deed, ...]:
-    """What is dropped, replaced and taken away on each day; `on` is that day's date."""
+    """The files dropped, replaced and removed on each day; `on` is that day's date."""
     on = FIRST_DAY + timedelta(days=day)
     by_day: dict[int, tuple[Deed, ...]] = {
         0: (_run("Ann", on, 8.1),),
         1: (_run("Ben", on, 6.1), _junk("Ann", "not-a-run.fit")),
         # The first alert; and one whose address is refused for good.
         2: (_run("Ann", on, 14.0), _run("Cid", on, 13.0)),
-        # Yesterday's file comes late: an alert that the server puts off once.
+        # Yesterday's file comes late: an alert that the server defers once.
         3: (_run("Ben", on - timedelta(days=1), 11.0),),
         # The same file again under another name, and the run from another watch.
         4: (_run("Ann", FIRST_DAY + timedelta(days=2), 14.0, name="again"),
             _run("Ann", FIRST_DAY + timedelta(days=2), 14.05, name="other-watch")),
         5: (_run("Ben", on, 6.2),),
         6: (_run("Dee", on, 7.0),),
-        # A file is written over: what it said before was wrong, and its finding is withdrawn.
+        # A file is overwritten: its old content was wrong, and its finding is withdrawn.
         7: (_run("Ben", FIRST_DAY + timedelta(days=2), 6.0),),
         8: (_run("Ann", on, 9.0), _run("Cid", on, 7.0)),
-        # Inside the fortnight's budget: kept, with the reason why it isn't mailed.
+        # Within the fortnight's budget: stored, with the reason why it isn't mailed.
         9: (_run("Ann", on, 17.0),),
-        # A higher severity breaks through.
+        # A higher severity overrides the budget.
         11: (_run("Ann", on, 36.0),),
         12: (_taken_away("Ben", FIRST_DAY + timedelta(days=5)), _run("Ben", on, 6.3)),
     }  # fmt: skip
@@ -211,7 +210,7 @@ def _file(day: date, km: float) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Twice is once: the same content has the same time, so that it looks untouched."""
+    """Write the file with a time derived from its content, so that a repetition changes nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     at_ns = 1_772_000_000_000_000_000 + sum(content)
@@ -221,11 +220,11 @@ def _write(path: Path, content: bytes) -> None:
 _AT_STRAVA = (
     *(_Shown(-back, 8.0) for back in range(2, 62, 3)),
     _Shown(1, 8.2),
-    # A jump, until it turns out to have been a wrong distance.
+    # A jump, until its distance is corrected.
     _Shown(_JUMP_ON, 13.0, _at(8, 12), 8.4),
     # Recorded by mistake, and deleted.
     _Shown(5, 4.0, _at(10, 12)),
-    # Comes as a file too.
+    # Also comes as a file.
     _Shown(6, 7.0),
     _Shown(9, 8.1),
 )

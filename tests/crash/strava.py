@@ -1,8 +1,8 @@
-"""The made Strava of the fortnight: what stands there is a matter of the instant on stage.
+"""The simulated Strava of the fortnight: its activities depend on the story's time alone.
 
-It lives in the harness's process and outlives every worker, so its tokens are put back when a life
-begins again in the middle. A refresh token dies the moment it's used. What became of each is
-noted: a token that comes a second time was lost on the way to whoever should have kept it.
+It runs in the harness's process and outlives every worker, so its tokens are restored when a life
+begins in the middle. A refresh token is invalid as soon as it's used. A token that is used a second
+time was lost on the way to the worker; that is noted.
 """
 
 import copy
@@ -23,7 +23,7 @@ _FIRST_ID = 15_000_000_001
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A refresh token of which the answer got lost: when, and when it was last tried again."""
+    """A refresh token whose answer was lost: when, and when it was last tried again."""
 
     lost_at: datetime
     found_at: datetime
@@ -31,7 +31,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What Strava knew at some time, to go back to."""
+    """Strava's state at some time, to restore later."""
 
     tokens: Tokens = field(default_factory=Tokens)
     limits: Limits = field(default_factory=Limits)
@@ -41,7 +41,7 @@ class Memory:
 
 @dataclass
 class Strava(Service):
-    """`stage` names the file that tells the instant; there is one account."""
+    """One account; `stage` is the file with the current time."""
 
     stage: Path = Path("instant")
     spent_at: dict[str, datetime] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Strava(Service):
         self.runner = self.account("Dee")
 
     def answer(self, question: Question) -> Answer:
-        """As the world is at this instant."""
+        """Answer with the activities of the current time."""
         self.clock.now = datetime.fromisoformat(self.stage.read_text())
         self.diary = _diary(self.runner, self.clock.now)
         answer = super().answer(question)
@@ -75,14 +75,14 @@ class Strava(Service):
         )
 
     def recall(self, memory: Memory) -> None:
-        """Be as it was then."""
+        """Restore that state."""
         self.tokens = copy.deepcopy(memory.tokens)
         self.limits = copy.deepcopy(memory.limits)
         self.spent_at, self.lost = dict(memory.spent_at), dict(memory.lost)
         self.log.clear()
 
     def is_astray(self, tx: Transaction, athlete: Athlete, *, key: str) -> bool:
-        """True where the athlete's grant, alive as far as we know, isn't what Strava would take."""
+        """True if the athlete's grant, valid as far as we know, isn't what Strava accepts."""
         kept = tx.source("strava").credential(athlete)
         if kept is None or kept.revoked_at is not None:
             return False

@@ -1,4 +1,4 @@
-"""The small form of the crash harness on the engine that several workers share.
+"""The small form of the crash harness on the engine for several workers.
 
 `python -m tests.crash --engine procrastinate` is the full form.
 """
@@ -16,7 +16,7 @@ KILLS = 10
 
 
 def test_a_kill_of_a_crews_worker_breaks_no_promise(postgres_server: str) -> None:
-    """Another one joins, sees what the dead one left, and goes on."""
+    """Another worker joins, notices the dead one's jobs, and continues."""
     with (
         database_on(postgres_server) as database,
         fortnight(database=database, until=SCENES, crew=True) as fortnight_home,
@@ -24,7 +24,7 @@ def test_a_kill_of_a_crews_worker_breaks_no_promise(postgres_server: str) -> Non
         dry = fortnight_home.dry()
         assert not broken(dry.outcome, dry.outcome)
         assert len(dry.outcome.taken) > 1
-        # What happens around a mail, and the rest by lot.
+        # The boundaries around a mail, and random others.
         chosen = one_of_each(dry.boundaries, at_least=0)
         random.Random(3).shuffle(chosen)  # noqa: S311  no secret
         chosen.sort(key=lambda boundary: "smtp dot" not in boundary.label)
@@ -37,7 +37,7 @@ def test_a_kill_of_a_crews_worker_breaks_no_promise(postgres_server: str) -> Non
 
 
 def test_kills_of_a_crew_at_random_times_break_no_promise(postgres_server: str) -> None:
-    """Some die again and again."""
+    """Some lives are killed several times."""
     with (
         database_on(postgres_server) as database,
         fortnight(database=database, until=SCENES, crew=True) as fortnight_home,

@@ -15,11 +15,12 @@ from tests.crash.mutants import MUTANTS
 from tests.crash.promises import broken
 
 SCENES = 16
-"""The first days: the first files, a weekly mail, an alert, one refused, one put off; a runner who
-connects Strava, whose tokens run out, and who jumps there; one who says how it feels."""
+"""The first days: the first files, a weekly mail, an alert, one refused, one deferred; a runner who
+connects Strava, whose tokens expire and who has a jump there; one who says how it feels.
+"""
 
 SHORT = 5
-"""The first mails, the first fresh tokens, the first answer."""
+"""Up to the first mails, the first fresh tokens and the first answer."""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,9 @@ def dry(fortnight_home: Fortnight) -> Dry:
 
 
 def test_the_story_has_something_of_everything(dry: Dry) -> None:
-    """An undisturbed life sends alerts and weekly mails, gives one up, and keeps every promise."""
+    """The undisturbed story has alerts, weekly mails and a mail given up, and keeps every
+    promise.
+    """
     assert not broken(dry.outcome, dry.outcome)
     names = " ".join(dry.outcome.names[name] for name in dry.outcome.taken)
     assert "weekly to Ann" in names
@@ -60,7 +63,7 @@ def test_the_story_has_something_of_everything(dry: Dry) -> None:
 def test_a_kill_at_any_kind_of_boundary_breaks_no_promise(
     fortnight_home: Fortnight, dry: Dry, every: int
 ) -> None:
-    """Just after the last of each kind; just before the next of any kind nothing else is kept."""
+    """Just after the last boundary of each kind: just before the next, nothing more is stored."""
     kinds = one_of_each(dry.boundaries, at_least=0)
     after = [boundary for boundary in kinds if boundary.label.startswith("after")]
     assert len(after) >= 40
@@ -84,7 +87,7 @@ def test_tokens_lost_on_the_wire_are_missed_soon_and_asked_for_in_one_mail(
 
 
 def test_kills_at_random_times_break_no_promise(fortnight_home: Fortnight, dry: Dry) -> None:
-    """Every third process dies at some time, some of them again and again."""
+    """Every third process is killed at some time, some of them several times."""
     outcome = fortnight_home.killed_at_random(dry, random.Random(7), share=0.3)  # noqa: S311  no secret
     assert not broken(dry.outcome, outcome)
 
@@ -97,7 +100,7 @@ def short_fortnight() -> Iterator[Fortnight]:
 
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_wrong_order_of_work_is_caught(short_fortnight: Fortnight, mutant: str) -> None:
-    """Each breaks a promise somewhere, and the one that it's about."""
+    """Each mutant breaks the promise it's about."""
     assert short_fortnight.caught(mutant)
 
 

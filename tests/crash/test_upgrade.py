@@ -1,4 +1,4 @@
-"""An upgrade killed at any of its statements: the next start finds the old schema, and does it all.
+"""An upgrade killed at any statement: the next start finds the old schema and completes it.
 
 The full form, every statement of every upgrade: EASEBACK_TEST_EVERY_STATEMENT=1.
 """
@@ -27,7 +27,7 @@ def launcher() -> Iterator[Launcher]:
 
 
 def at_schema(file: Path, schema: str | None) -> None:
-    """A database as an older version left it; None: not there yet."""
+    """A database left by an older version; None: it doesn't exist yet."""
     if schema is None:
         return
     settings = Config()
@@ -43,7 +43,7 @@ def at_schema(file: Path, schema: str | None) -> None:
 def test_a_kill_at_any_statement_of_an_upgrade_is_made_good(
     launcher: Launcher, tmp_path: Path, schema: str | None
 ) -> None:
-    """A fresh database, and one of the first release."""
+    """A new database, and one of the first release."""
     fresh = tmp_path / "fresh"
     (fresh / "data").mkdir(parents=True)
     at_schema(fresh / "data" / "easeback.db", schema)

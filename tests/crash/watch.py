@@ -1,11 +1,11 @@
-"""What the worker's process is doing, by what it asks of SQLAlchemy, of SMTP, of HTTP and of files.
+"""What the worker's process is doing, by its calls of SQLAlchemy, SMTP, HTTP and the file system.
 
     watch.install()
     watch.transaction()         # what the transaction of this thread has written so far
-    watch.request()             # "POST /oauth/token", what this thread asked last
+    watch.request()             # "POST /oauth/token", this thread's last request
 
-Boundaries are labelled by this, and wrong orders of work are made from it: by tables, addresses
-and steps of protocols, which stay what they are whichever function of the worker uses them.
+Boundaries are labelled and mutants are made by tables, addresses and steps of protocols, which
+don't depend on the worker's functions.
 """
 
 import functools
@@ -23,7 +23,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine.default import DefaultDialect
 
 EXECUTES = ("do_execute", "do_execute_no_params", "do_executemany")
-# What requests speaks through asks in its own way and answers in that of the library.
+# The connection class that requests uses overrides the library's methods.
 ASKS = (http.client.HTTPConnection, urllib3.connection.HTTPConnection)
 
 _WRITES = re.compile(r"\s*(?:INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)")
@@ -40,14 +40,14 @@ class Write:
     engine: Engine
 
     def again(self) -> None:
-        """Execute it once more, in a transaction of its own."""
+        """Execute it again in a transaction of its own."""
         with self.engine.begin() as connection:
             connection.exec_driver_sql(self.statement, self.parameters)
 
 
 @dataclass
 class _Moment(local):
-    """What is under way in one thread."""
+    """The state of one thread."""
 
     writes: list[Write] = field(default_factory=list)
     request: str = ""
@@ -78,7 +78,7 @@ def around(
     before: Callable[..., object] | None = None,
     after: Callable[..., object] | None = None,
 ) -> None:
-    """Call these with the arguments of each call of `owner.name`, before it and after it."""
+    """Call these with the arguments of each call of `owner.name`, before and after it."""
     wrapped = getattr(owner, name)
 
     @functools.wraps(wrapped)
@@ -104,12 +104,12 @@ def written() -> frozenset[str]:
 
 
 def request() -> str:
-    """What this thread asked last, over HTTP."""
+    """This thread's last HTTP request."""
     return _moment.request
 
 
 def is_before_dot() -> bool:
-    """True once a mail's body is on its way, until the next transaction has ended."""
+    """True from sending a mail's body until the next transaction ends."""
     return _moment.body_is_out
 
 
@@ -117,7 +117,7 @@ def is_before_dot() -> bool:
 
 
 def commit(*_: object) -> str:
-    """The tables written to, and the step of a protocol that this commit comes right after."""
+    """The tables written to, and the protocol step right before this commit."""
     tables = " ".join(sorted(written())) or "nothing"
     return f"commit of {tables}{_moment.step and f', after {_moment.step}'}"
 
@@ -136,7 +136,7 @@ def smtp_step(_: object, sent: bytes | str) -> str:
 
 
 def file_call(call: str) -> Callable[..., str]:
-    """The call and the name of its file, without the numbers in it."""
+    """The call and the name of its file, without digits."""
 
     def label(file: Any, *_: object, **__: object) -> str:
         path = Path(f"/proc/self/fd/{file}").readlink() if isinstance(file, int) else Path(file)
@@ -146,7 +146,7 @@ def file_call(call: str) -> Callable[..., str]:
 
 
 def as_asked(method: str, url: str) -> str:
-    """A request without the numbers in it."""
+    """A request without digits."""
     return f"{method} {_NUMBERS.sub('#', url.partition('?')[0])}"
 
 

@@ -1,1 +1,1 @@
-"""Tests of the rules: pure, on made histories."""
+"""Tests of the rules, which are pure, on made histories."""

@@ -1,4 +1,4 @@
-"""Made histories for the tests: a short hand for runs, and hypothesis strategies for lives."""
+"""Made histories for the tests: short notations for runs, and hypothesis strategies."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -21,7 +21,7 @@ def day(number: int) -> date:
 def run(
     number: int, metres: float, *, hour: float = 7, is_race: bool = False, run_id: int | None = None
 ) -> Run:
-    """A run on `day(number)` at six minutes a kilometre; its id is the day's number if not told."""
+    """A run on `day(number)` at six minutes per kilometre; its id is `number` by default."""
     started_at = datetime.combine(day(number), time(), tzinfo=UTC) + timedelta(hours=hour)
     return Run(
         id=number if run_id is None else run_id,
@@ -35,7 +35,7 @@ def run(
 
 
 def every(days: int, metres: float, *, first: int = 0, last: int) -> list[Run]:
-    """A run of the same length every so many days."""
+    """A run of the same length every `days` days."""
     return [run(number, metres) for number in range(first, last + 1, days)]
 
 
@@ -45,7 +45,7 @@ def history(runs: Iterable[Run], rules: Rules = RULES) -> History:
 
 @st.composite
 def lives(draw: st.DrawFn, *, most: int = 40) -> list[Run]:
-    """Runs of up to two years or so: days on and off, long breaks, double days, odd lengths."""
+    """Runs of up to about two years: rest days, long breaks, double days, odd lengths."""
     gaps = draw(
         st.lists(
             st.one_of(st.integers(0, 4), st.integers(0, 4), st.sampled_from([14, 15, 30, 60, 120])),

@@ -19,7 +19,7 @@ NOW = MONDAY + WEEK * WEEKS
 
 
 def weekly(*plans: Sequence[float], first: int = 0) -> list[Run]:
-    """Runs week by week: kilometres of Tuesday, Thursday, Saturday and Sunday, 0 for none."""
+    """Runs week by week: kilometres on Tuesday, Thursday, Saturday and Sunday, 0 for none."""
     return [
         run((first + week) * 7 + place, km * 1000)
         for week, kms in enumerate(plans)
@@ -37,7 +37,7 @@ def ask(runs: Sequence[Run], on: date = NOW, **asked: object) -> Plan:
 
 
 def race_in(weeks: int, km: float) -> Race:
-    """A race on the Sunday of the week that begins so many weeks from now."""
+    """A race on the Sunday of the week that begins that many weeks from now."""
     return Race("Spring", NOW + WEEK * weeks + timedelta(days=6), km * 1000)
 
 
@@ -46,7 +46,7 @@ def kinds(found: Plan) -> str:
 
 
 def made_runner(chance: random.Random) -> list[Run]:
-    """Sixteen weeks to `NOW`: 1 to 6 runs a week, noise, small and large weeks, maybe a break."""
+    """Sixteen weeks up to `NOW`: 1 to 6 runs a week, noise, uneven weeks, maybe a break."""
     week_m = chance.uniform(8_000, 80_000)
     places = sorted(chance.sample(range(7), chance.randint(1, 6)))
     noise = chance.choice([0.0, 0.1, 0.4])
@@ -65,7 +65,7 @@ def made_runner(chance: random.Random) -> list[Run]:
 
 
 def runners() -> st.SearchStrategy[list[Run]]:
-    """A made runner of any seed."""
+    """Made runners with any seed."""
     return st.integers(0, 2**32).map(lambda seed: made_runner(random.Random(seed)))  # noqa: S311
 
 
@@ -79,9 +79,9 @@ def followed(
     before: date,
     days: Callable[[PlannedWeek], Sequence[tuple[date, float]]] = runs_of,
 ) -> list[Run]:
-    """The runs, and those of the planned weeks, done to the metre up to the day `before`.
+    """The runs, and those of the planned weeks up to the day `before`, done to the metre.
 
-    `days` lays the runs of a week on its days.
+    `days` assigns a week's runs to its days.
     """
     planned = [one for week in weeks for one in days(week)]
     return [
@@ -95,13 +95,13 @@ def followed(
 
 
 PARTLY_PAST = {"ramp": WEEK, "month": 4 * WEEK}
-"""So long a finding of the kind rests on days before the plan as well."""
+"""By kind: how long a finding may rest on days before the plan as well."""
 
 
 def after_a_break(lived: History, on: date) -> bool:
-    """Whether the weeks that a month is held against are partly those of a break.
+    """Whether the weeks that a month is compared with belong partly to a break.
 
-    Even the same weeks again and again are a month's rise then, as the break's weeks count as none.
+    Even constant weeks are then a month's rise, as the break's weeks count as none.
     """
     days = [one.toordinal() for one in lived.days()]
     most_days = RULES.month_days + RULES.month_window_days
@@ -111,9 +111,9 @@ def after_a_break(lived: History, on: date) -> bool:
 
 
 def forgotten(lived: History, finding: Finding) -> bool:
-    """Whether seven days are a ramp for this alone: those before a break were forgotten since.
+    """Whether seven days are a ramp only because the days before a break no longer count.
 
-    A week like the one before it is a ramp then.
+    Then even a week like the one before it is a ramp.
     """
     if finding.kind != "ramp":
         return False
@@ -127,7 +127,7 @@ def forgotten(lived: History, finding: Finding) -> bool:
 
 
 def warned(runs: Sequence[Run], race: Race) -> list[Finding]:
-    """The findings from `NOW` on, but for a rise of days of which some lie before the plan."""
+    """The findings from `NOW` on, except rises that include days before the plan."""
     lived = history(runs)
     found = [
         finding

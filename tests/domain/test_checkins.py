@@ -1,4 +1,4 @@
-"""The rules about answers: what they come to, and which laws hold whatever was answered."""
+"""The rules about answers: the advice that follows, and laws that hold for all answers."""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -43,7 +43,7 @@ diaries = st.lists(answers, max_size=6, unique_by=lambda one: one.day)
 
 
 def test_nothing_answered_says_nothing() -> None:
-    """No answer is neither good nor bad news."""
+    """No answer is neither good news nor bad."""
     assert advise([], today=TODAY) == Advice("unknown")
 
 
@@ -62,7 +62,7 @@ def test_hurting_on_two_days_of_a_fortnight_is_repeated() -> None:
 
 
 def test_hurting_a_fortnight_ago_is_no_repetition() -> None:
-    """Fourteen days later the count begins anew."""
+    """After fourteen days the count starts again."""
     assert advise([said(14, "hurts"), said(0, "hurts")], today=TODAY) == Advice("hold")
 
 
@@ -72,13 +72,13 @@ def test_hurting_a_fortnight_ago_is_no_repetition() -> None:
 def test_two_points_more_and_at_least_moderate_is_rising(
     before: int, now: int, rises: bool
 ) -> None:
-    """One point is noise, and a three of ten is still mild."""
+    """A rise of one point is noise, and three of ten is still mild."""
     advice = advise([said(3, "sore", before), said(0, "sore", now)], today=TODAY)
     assert ("rising" in advice.reasons) is rises
 
 
 def test_a_first_moderate_pain_after_a_fine_day_is_not_rising() -> None:
-    """Something that begins has to begin somewhere."""
+    """A single level isn't a rise."""
     assert advise([said(3, "fine", 0), said(0, "hurts", 5)], today=TODAY) == Advice("hold")
 
 
@@ -95,7 +95,7 @@ def test_an_emergency_is_said_whatever_else_was_answered(flag: str) -> None:
 
 @pytest.mark.parametrize("flag", BE_SEEN)
 def test_a_red_flag_asks_to_be_seen_until_a_fine_day(flag: str) -> None:
-    """A flag stays in force over later sore days, and ends with a fine one."""
+    """A flag stays in force over later sore days and ends with a fine one."""
     diary = [said(5, "sore", None, flag), said(2, "sore")]
     assert advise(diary, today=TODAY) == Advice("be seen", ("flag",))
     assert advise([*diary, said(0, "fine")], today=TODAY) == Advice("go on")
@@ -111,7 +111,7 @@ def test_the_order_of_answers_never_matters(diary: list[CheckIn], random: object
 
 @given(diaries, answers.filter(lambda one: one.day <= TODAY - timedelta(days=14)))
 def test_what_is_older_than_a_fortnight_never_matters(diary: list[CheckIn], old: CheckIn) -> None:
-    """Nor does an answer of a day to come."""
+    """Nor does an answer from a future day."""
     ahead = replace(old, day=TODAY + timedelta(days=1))
     assert advise([*diary, old, ahead], today=TODAY) == advise(diary, today=TODAY)
 
@@ -120,7 +120,7 @@ def test_what_is_older_than_a_fortnight_never_matters(diary: list[CheckIn], old:
 def test_more_pain_today_never_calms(
     diary: list[CheckIn], one: int, other: int, feels: str
 ) -> None:
-    """Of two levels the higher never gives the lighter advice."""
+    """The higher of two levels never gives the lighter advice."""
     before = [answer for answer in diary if answer.day < TODAY]
     less, more = sorted((one, other))
     lighter = advise([*before, said(0, feels, less)], today=TODAY)
@@ -130,13 +130,13 @@ def test_more_pain_today_never_calms(
 
 @given(diaries, st.sampled_from(RED_FLAGS))
 def test_a_flag_today_always_stops_runs(diary: list[CheckIn], flag: str) -> None:
-    """Nothing that was answered before takes it away."""
+    """No earlier answer cancels it."""
     before = [answer for answer in diary if answer.day < TODAY]
     assert advise([*before, said(0, "fine", None, flag)], today=TODAY).stops_runs
 
 
 def test_a_stop_says_since_when_it_lasts_and_when_it_ends() -> None:
-    """Without a gap: over answers that add no sign, and not from before a fine day."""
+    """It continues over answers that add no sign, and doesn't reach back before a fine day."""
     diary = [
         said(30, "hurts", 9),
         said(12, "fine"),
@@ -154,7 +154,7 @@ def test_a_stop_says_since_when_it_lasts_and_when_it_ends() -> None:
 def test_a_stop_stands_when_runs_are_stopped_and_is_over_on_its_last_day(
     diary: list[CheckIn],
 ) -> None:
-    """By the one rule, whatever was answered."""
+    """By the same rule, for any answers."""
     stop = stop_of(diary, today=TODAY)
     assert (stop is not None) == advise(diary, today=TODAY).stops_runs
     if stop is not None:
@@ -164,7 +164,7 @@ def test_a_stop_stands_when_runs_are_stopped_and_is_over_on_its_last_day(
 
 
 def test_each_flag_stands_since_it_was_first_ticked() -> None:
-    """Ticked again or not, until a fine day."""
+    """Whether it's ticked again or not, until a fine day."""
     diary = [said(8, "hurts", 3, "fever"), said(3, "hurts", 3, "fever", "weak_legs")]
     days = {"weak_legs": TODAY - timedelta(days=3), "fever": TODAY - timedelta(days=8)}
     assert standing_flags(diary, today=TODAY) == days

@@ -1,4 +1,4 @@
-"""Climb: counted where the rules say so, and otherwise as if it weren't known."""
+"""Climb counts if the rules say so; otherwise it's ignored."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ TRAIL = Rules(climb_m_per_km=100)
 
 @given(lives(), st.data())
 def test_climb_changes_nothing_while_it_is_off(runs: list[Run], data: st.DataObject) -> None:
-    """Judged, planned and summed up as without it."""
+    """Judged, planned and summed up as without climb."""
     ascents = st.none() | st.floats(0, 3000)
     climbed = [replace(one, ascent_m=data.draw(ascents)) for one in runs]
     flat, hilly = history(runs), history(climbed)
@@ -35,13 +35,13 @@ def test_climb_changes_nothing_while_it_is_off(runs: list[Run], data: st.DataObj
 
 @given(lives(), st.integers(1, 500))
 def test_a_history_without_climb_is_the_same_with_the_rule(runs: list[Run], metres: int) -> None:
-    """Where no source tells metres up, distance alone counts."""
+    """If no source has the climb, distance alone counts."""
     rules = replace(RULES, climb_m_per_km=metres)
     assert history(runs, rules).sessions == history(runs).sessions
 
 
 def test_a_hundred_metres_up_count_as_a_kilometre() -> None:
-    """8 km with 700 m up are 15: a finding, and a week that says so."""
+    """8 km with 700 m of climb count as 15: a finding, and the week says so."""
     flat = every(2, 8000, last=58)
     steep = replace(run(60, 8000), ascent_m=700.0)
     past = history([*flat, steep], TRAIL)
@@ -52,7 +52,7 @@ def test_a_hundred_metres_up_count_as_a_kilometre() -> None:
 
 
 def test_a_ceiling_that_counts_climb_says_so() -> None:
-    """Beside its numbers, and not where climb doesn't count."""
+    """Beside its numbers, unless climb doesn't count."""
     hilly = [replace(one, ascent_m=200.0) for one in every(2, 8000, last=60)]
     told = {}
     for rules in (RULES, TRAIL):
@@ -64,7 +64,7 @@ def test_a_ceiling_that_counts_climb_says_so() -> None:
 
 
 def test_a_race_is_known_by_its_distance() -> None:
-    """10 km on the race's day are the race, however much they climbed."""
+    """10 km on the race's day are the race, whatever their climb."""
     race = Race("Hill", day(60), 10_000)
     runs = [*every(2, 5000, last=58), replace(run(60, 10_000), ascent_m=900.0)]
     (finding, *_) = judge_day(history(runs, TRAIL), day(60), rules=TRAIL, race=race).findings
@@ -72,7 +72,7 @@ def test_a_race_is_known_by_its_distance() -> None:
 
 
 def test_an_impossible_climb_is_ignored() -> None:
-    """More than a metre in each metre, more than 12 km, less than nothing; another may tell it."""
+    """More than a metre per metre, more than 12 km, or negative; another source's may be used."""
     told = {ascent_m: replace(recording(km=10.0), ascent_m=ascent_m)
             for ascent_m in (-1.0, 0.0, 9_999.0, 10_001.0, float("nan"))}  # fmt: skip
     believed = {ascent_m: believed_run([one]).ascent_m for ascent_m, one in told.items()}
@@ -84,7 +84,7 @@ def test_an_impossible_climb_is_ignored() -> None:
 
 
 def test_pieces_of_a_run_climb_together() -> None:
-    """A watch that was stopped on the summit has the way up in one file and the rest in another."""
+    """A watch stopped on the summit leaves the climb in one file and the rest in another."""
     whole = [
         replace(recording(km=5.0, external_id=name), ascent_m=300.0, started_at=at)
         for name, at in (("a", run(0, 1).started_at), ("b", run(0, 1, hour=8).started_at))

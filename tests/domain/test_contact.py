@@ -1,4 +1,4 @@
-"""Names and mail addresses: what can be used, and what never gets any further."""
+"""Names and mail addresses: which are accepted, and which are refused."""
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ from worker.domain.contact import ContactError, checked_address, checked_name
     ["anna@example.org", "a.b+run@mail.example.org", "root@localhost", "ängs@exämple.org"],
 )
 def test_an_address_that_a_mail_can_go_to_is_taken(address: str) -> None:
-    """Spaces around it, as they come with pasting, are nobody's."""
+    """Pasted spaces around it are removed."""
     assert checked_address(f"  {address}\n") == address
 
 
@@ -29,7 +29,7 @@ def test_an_address_that_a_mail_can_go_to_is_taken(address: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_single_address_is_refused(text: str) -> None:
-    """No second recipient, no header of one's own, nothing that turns the writing."""
+    """No second recipient, no injected header, no characters that change the text's direction."""
     with pytest.raises(ContactError, match="is not an address such as"):
         checked_address(text)
 
@@ -59,6 +59,6 @@ def test_a_name_that_can_be_shown_is_taken(name: str) -> None:
     ],
 )  # fmt: skip
 def test_a_name_that_is_no_folder_or_cannot_be_shown_is_refused(text: str, why: str) -> None:
-    """It names the athlete's folder in the inbox."""
+    """The name is also that of the athlete's folder in the inbox."""
     with pytest.raises(ContactError, match=why):
         checked_name(text)

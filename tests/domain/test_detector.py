@@ -1,4 +1,4 @@
-"""The three rules, their gates and severities, to the letter."""
+"""The rules, their gates and severities, to the letter."""
 
 from dataclasses import replace
 
@@ -35,14 +35,14 @@ def signal(runs: list[Run], on: int, kind: Kind) -> Signal:
     ],
 )
 def test_a_run_is_weighed_by_its_share_of_the_longest(metres: float, severity: int | None) -> None:
-    """Up to 1.10 nothing, to 1.30 it weighs 1, to 2.0 it weighs 2, beyond 3."""
+    """Up to 1.10 times: none; up to 1.30: severity 1; up to 2.0: severity 2; beyond: severity 3."""
     found = findings([*BASE, run(62, metres)], 62).get("run")
 
     assert (found.severity if found else None) == severity
 
 
 def test_a_finding_tells_what_was_compared() -> None:
-    """The run that crossed, its metres, those of the longest before, and when that was."""
+    """The run that crossed the limit, its metres, the longest run before, and its date."""
     runs = [*BASE, run(50, 12_000, hour=18, run_id=500), run(62, 15_000)]
 
     found = findings(runs, 62)["run"]
@@ -57,7 +57,7 @@ def test_a_finding_tells_what_was_compared() -> None:
 
 
 def test_the_longest_is_that_of_the_thirty_days_before() -> None:
-    """Thirty days ago counts, thirty-one doesn't, today never."""
+    """A run thirty days ago counts; one thirty-one days ago or on the same day doesn't."""
     runs = [*BASE, run(61, 8000)]
 
     assert "run" not in findings([*runs, run(32, 20_000, hour=17, run_id=999), run(62, 15_000)], 62)
@@ -66,7 +66,7 @@ def test_the_longest_is_that_of_the_thirty_days_before() -> None:
 
 
 def test_a_session_crosses_though_none_of_its_runs_does() -> None:
-    """Warm-up, race and way home are one; the finding names the longest of them."""
+    """Warm-up, race and cool-down are one session; the finding names the longest run of them."""
     runs = [*BASE, run(62, 3000, hour=9, run_id=1001), run(62, 10_500, hour=9.5, run_id=1002)]
 
     found = findings(runs, 62)["run"]
@@ -85,7 +85,7 @@ def test_a_session_crosses_though_none_of_its_runs_does() -> None:
     ],
 )
 def test_each_gate_of_the_run_rule_says_its_name(runs: list[Run], on: int, gate: str) -> None:
-    """What held a signal back stands in it by the name of the setting."""
+    """The signal names the gate by its setting."""
     held = signal(runs, on, "run")
 
     assert not held.fired
@@ -109,7 +109,7 @@ def test_each_gate_of_the_run_rule_opens_at_its_figure(runs: list[Run], on: int)
 
 @pytest.mark.parametrize(("weeks_off", "severity"), [(3, 2), (6, 2), (12, 3), (20, 3)])
 def test_a_first_run_as_long_as_before_a_break_is_found(weeks_off: int, severity: int) -> None:
-    """Whatever the rules of the month say, which know nothing after a break."""
+    """Whatever the month rule says, which knows nothing after a break."""
     back_on = 60 + 7 * weeks_off
 
     found = findings([*BASE, run(back_on, 10_000)], back_on)["return"]
@@ -125,7 +125,7 @@ def test_a_first_run_as_long_as_before_a_break_is_found(weeks_off: int, severity
 def test_a_return_is_weighed_by_its_share_of_the_reference(
     metres: float, severity: int | None
 ) -> None:
-    """Six weeks off: half of ten kilometres; at least a kilometre above."""
+    """After six weeks off the reference is half of ten kilometres; the excess at least 1 km."""
     found = findings([*BASE, run(102, metres)], 102).get("return")
 
     assert (found.severity if found else None) == severity
@@ -142,7 +142,7 @@ def test_a_return_is_weighed_by_its_share_of_the_reference(
     ],
 )
 def test_each_gate_of_the_return_rule_says_its_name(runs: list[Run], on: int, gate: str) -> None:
-    """What held a signal back stands in it by the name of the setting."""
+    """The signal names the gate by its setting."""
     held = signal(runs, on, "return")
 
     assert not held.fired
@@ -151,7 +151,7 @@ def test_each_gate_of_the_return_rule_says_its_name(runs: list[Run], on: int, ga
 
 
 def test_more_runs_of_the_same_length_are_a_ramp() -> None:
-    """Two runs a week, then five: no run is longer, the week is."""
+    """Two runs a week, then five: no run is longer, but the week is."""
     runs = [*every(7, 10_000, last=56), *every(7, 10_000, first=3, last=59)]
     runs += [run(number, 10_000) for number in (61, 62, 63, 64)]
 
@@ -169,7 +169,7 @@ def test_more_runs_of_the_same_length_are_a_ramp() -> None:
 def test_a_ramp_is_weighed_by_its_share_of_the_largest_week(
     metres: float, severity: int | None
 ) -> None:
-    """Above 1.30 it weighs 1, from 1.60 on 2, and never 3."""
+    """Above 1.30 times: severity 1; from 1.60 on: severity 2; never 3."""
     runs = [*every(1, 5000, last=60), run(61, metres - 6 * 5000)]
 
     found = findings(runs, 61).get("ramp")
@@ -187,7 +187,7 @@ def test_a_ramp_is_weighed_by_its_share_of_the_largest_week(
     ],
 )
 def test_each_gate_of_the_ramp_rule_says_its_name(runs: list[Run], on: int, gate: str) -> None:
-    """What held a signal back stands in it by the name of the setting."""
+    """The signal names the gate by its setting."""
     held = signal(runs, on, "ramp")
 
     assert not held.fired
@@ -196,7 +196,7 @@ def test_each_gate_of_the_ramp_rule_says_its_name(runs: list[Run], on: int, gate
 
 
 def test_a_ramp_lifts_a_slight_run_from_one_to_two() -> None:
-    """Further and more at once weighs more than either; the ramp itself stays as it is."""
+    """Both at once weigh more than either; the ramp's own severity doesn't change."""
     alone = findings([*BASE, run(62, 12_500)], 62)
     together = findings([*BASE, run(61, 10_000), run(62, 12_500)], 62)
 
@@ -205,7 +205,7 @@ def test_a_ramp_lifts_a_slight_run_from_one_to_two() -> None:
 
 
 def test_a_rest_day_has_signals_and_no_findings() -> None:
-    """`explain` works on any day; there's a limit and nothing that crossed it."""
+    """`explain` works on any day: there's a limit and nothing that crossed it."""
     verdict = judge_day(history(BASE), day(61), rules=RULES)
 
     assert verdict.findings == ()
@@ -216,7 +216,7 @@ def test_a_rest_day_has_signals_and_no_findings() -> None:
 
 @pytest.mark.parametrize("runs", [[], [run(60, 10_000)], [run(55, 10_000), run(60, 30_000)]])
 def test_too_little_history_is_a_state_of_its_own(runs: list[Run]) -> None:
-    """Said in words, and never a ratio over nothing."""
+    """It's stated in words, never as a ratio to nothing."""
     verdict = judge_day(history(runs), day(60), rules=RULES)
 
     assert verdict.findings == ()
@@ -227,7 +227,7 @@ def test_too_little_history_is_a_state_of_its_own(runs: list[Run]) -> None:
 
 
 def test_every_threshold_is_the_rules_own() -> None:
-    """Rules handed over are the rules judged by."""
+    """The detector uses the rules it's given."""
     strict = replace(RULES, run_over=1.02, run_excess_m=100.0)
     runs = [*BASE, run(62, 10_500)]
 
@@ -255,7 +255,7 @@ def test_a_leap_day_is_a_day() -> None:
 def test_a_months_rise_is_four_weeks_above_the_largest_four(
     before_m: float, after_m: float, fires: bool
 ) -> None:
-    """More than 1.6 times, and 30 km or as much again more; seven runs in four weeks."""
+    """More than 1.6 times, and 30 km more or as much again; seven runs in four weeks."""
     runs = [*every(4, before_m, last=111), *every(4, after_m, first=112, last=136)]
     found = findings(runs, 136).get("month")
 

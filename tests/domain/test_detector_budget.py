@@ -1,4 +1,4 @@
-"""Which finding is mailed, and the words of the silence else."""
+"""Which finding is mailed, and the reason when none is."""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -21,21 +21,21 @@ def choose(*findings: Finding, told: tuple[MailedAlert, ...] = ()) -> Finding | 
 
 
 def test_the_gravest_finding_leads() -> None:
-    """Of a day's findings one is mailed."""
+    """One of a day's findings is mailed."""
     grave = finding(3, kind="return")
 
     assert choose(finding(2), grave, finding(2, kind="ramp")) is grave
 
 
 def test_of_equal_weight_the_single_run_leads() -> None:
-    """It alone has a clear positive result in runners."""
+    """The single-run rule alone has a clear positive result in runners."""
     single = finding(2, kind="run")
 
     assert choose(finding(2, kind="ramp"), finding(2, kind="return"), single) is single
 
 
 def test_of_the_same_kind_and_weight_the_newest_leads() -> None:
-    """Yesterday's news wait behind today's."""
+    """Today's finding comes before yesterday's."""
     newest = finding()
 
     assert choose(finding(on=TODAY - timedelta(days=1)), newest) is newest
@@ -43,7 +43,7 @@ def test_of_the_same_kind_and_weight_the_newest_leads() -> None:
 
 @pytest.mark.parametrize(("days", "mailed"), [(3, True), (4, False)])
 def test_a_run_more_than_three_days_old_is_not_mailed(days: int, mailed: bool) -> None:
-    """The advice begins on the day itself."""
+    """The advice starts on the day itself."""
     old = finding(on=TODAY - timedelta(days=days))
 
     assert (choose(old) is old) == mailed
@@ -66,26 +66,26 @@ def test_one_mail_of_a_weight_in_fourteen_days(days: int, mailed: bool) -> None:
 
 @pytest.mark.parametrize(("severity", "mailed"), [(1, False), (2, False), (3, True)])
 def test_only_a_graver_one_breaks_the_silence(severity: int, mailed: bool) -> None:
-    """What was mailed of weight 2 yesterday leaves room for weight 3."""
+    """After a mail of severity 2 yesterday, severity 3 is still mailed."""
     new = finding(severity)
 
     assert (choose(new, told=(MailedAlert(TODAY - timedelta(days=1), 2),)) is new) == mailed
 
 
 def test_the_gravest_of_several_mails_counts() -> None:
-    """Whichever came last."""
+    """Not the latest one."""
     told = (MailedAlert(TODAY - timedelta(days=10), 3), MailedAlert(TODAY - timedelta(days=2), 1))
 
     assert "more weight" in str(choose(finding(2), told=told))
 
 
 def test_nothing_found_is_said_so() -> None:
-    """Silence has a reason too where there was no finding."""
+    """A day without a finding has a reason for silence too."""
     assert choose() == "there was nothing to warn of"
 
 
 def test_a_slight_excess_over_a_distance_run_lately_is_no_news() -> None:
-    """12 km after a month of 10, but 14 six weeks ago: found, told in the week, not mailed."""
+    """12 km after a month of 10, but 14 six weeks ago: a finding, in the weekly mail only."""
     runs = [*every(3, 10_000, last=66), run(28, 14_000, hour=18, run_id=999), run(70, 12_000)]
     known = history(runs)
     (found,) = judge_day(known, TODAY, rules=RULES).findings
@@ -97,7 +97,7 @@ def test_a_slight_excess_over_a_distance_run_lately_is_no_news() -> None:
 
 
 def test_a_distance_run_lately_is_no_news_though_the_month_forgot_it() -> None:
-    """15 km after a month of 10 is half as much again, and not more than six weeks ago."""
+    """15 km after a month of 10 are half as much again, but no more than six weeks ago."""
     runs = [*every(3, 10_000, last=66), run(28, 15_000, hour=18, run_id=999), run(70, 15_000)]
     known = history(runs)
     (found,) = judge_day(known, TODAY, rules=RULES).findings
@@ -115,7 +115,7 @@ def test_a_distance_run_lately_is_no_news_though_the_month_forgot_it() -> None:
 def test_in_a_low_month_a_distance_is_news_again_sooner(
     metres: float, ago: int, is_low: bool, mailed: bool
 ) -> None:
-    """Two runs a week of late, not four: what was run 64 days ago is no longer prepared for."""
+    """Two runs a week lately instead of four: a distance of 64 days ago counts no longer."""
     runs = [*every(2, 10_000, last=42), run(70 - ago, 15_000, hour=18, run_id=999),
             *every(4 if is_low else 2, 10_000, first=46, last=66), run(70, metres)]  # fmt: skip
     known = history(runs)
@@ -130,7 +130,7 @@ def test_in_a_low_month_a_distance_is_news_again_sooner(
 
 @pytest.mark.parametrize(("ago", "mailed"), [(58, False), (64, True)])
 def test_in_re_training_a_distance_is_news_again_sooner(ago: int, mailed: bool) -> None:
-    """The easy season was eight weeks long: what was run before it is no longer prepared for."""
+    """After an easy season of eight weeks, a distance run before it counts no longer."""
     runs = [*every(3, 10_000, last=66), run(70 - ago, 15_000, hour=18, run_id=999),
             run(70, 15_000)]  # fmt: skip
     known = history(runs)
@@ -143,7 +143,7 @@ def test_in_re_training_a_distance_is_news_again_sooner(ago: int, mailed: bool) 
 
 
 def test_severity_3_is_news_however_lately_the_distance_was_run() -> None:
-    """21 km after a month of 10, seven weeks after another."""
+    """21 km after a month of 10, seven weeks after another 21 km."""
     runs = [*every(3, 10_000, last=66), run(21, 21_000, hour=18, run_id=999), run(70, 21_000)]
     known = history(runs)
     found = next(f for f in judge_day(known, TODAY, rules=RULES).findings if f.kind == "run")
@@ -154,7 +154,7 @@ def test_severity_3_is_news_however_lately_the_distance_was_run() -> None:
 
 @pytest.mark.parametrize(("metres", "mailed"), [(25_900, False), (26_010, True)])
 def test_far_beyond_the_longest_of_months_waits_for_no_runs(metres: float, mailed: bool) -> None:
-    """Beyond 1.3 times the longest of 90 days: though only two runs followed the last alert."""
+    """Beyond 1.3 times the longest of 90 days, though only two runs followed the last alert."""
     runs = [*every(6, 10_000, first=4, last=64), run(20, 20_000, hour=18, run_id=999),
             run(70, metres)]  # fmt: skip
     known = history(runs)
@@ -169,7 +169,7 @@ def test_far_beyond_the_longest_of_months_waits_for_no_runs(metres: float, maile
 
 @pytest.mark.parametrize(("days", "mailed"), [(27, False), (28, True)])
 def test_a_months_rise_is_mailed_where_no_alert_was_for_four_weeks(days: int, mailed: bool) -> None:
-    """It goes on for weeks; whatever was mailed in them, of whatever weight, has said it."""
+    """It lasts for weeks; any mail within them, of any severity, has covered it."""
     month = finding(2, kind="month")
     told = [MailedAlert(TODAY - timedelta(days=days), 1)]
 
@@ -184,7 +184,7 @@ def test_a_months_rise_is_mailed_where_no_alert_was_for_four_weeks(days: int, ma
 
 @pytest.mark.parametrize(("every_days", "mailed"), [(3, True), (6, False)])
 def test_who_runs_seldom_waits_for_runs_not_only_for_days(every_days: int, mailed: bool) -> None:
-    """Twenty days after an alert: six runs for the one, three for the other."""
+    """Twenty days after an alert: one has run six times, the other three times."""
     runs = [*every(every_days, 10_000, first=70 % every_days, last=64), run(70, 15_000)]
     known = history(runs)
     new = judge_day(known, TODAY, rules=RULES).findings[0]
@@ -209,7 +209,7 @@ def test_an_alert_of_a_year_ago_holds_nothing_back() -> None:
 
 
 def test_a_replay_lists_each_finding_and_who_was_mailed() -> None:
-    """One jump, then the same again four days later, then a far greater one."""
+    """One jump, the same again four days later, then a far greater one."""
     runs = [
         *every(3, 10_000, last=60),
         run(62, 14_000),

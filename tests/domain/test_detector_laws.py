@@ -1,4 +1,4 @@
-"""What holds of every history, whatever its runs."""
+"""Laws that hold for every history."""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -30,7 +30,7 @@ def test_the_order_of_runs_is_irrelevant(runs: list[Run], chance: object) -> Non
 
 @given(runs=lives())
 def test_twice_is_once(runs: list[Run]) -> None:
-    """Each run handed over twice changes nothing, nor does judging again."""
+    """Passing each run twice changes nothing, nor does judging again."""
     assert _verdicts([*runs, *runs]) == _verdicts(runs)
     assert replay(history(runs), rules=RULES) == replay(history(runs), rules=RULES)
 
@@ -39,7 +39,7 @@ def test_twice_is_once(runs: list[Run]) -> None:
 def test_more_metres_today_never_remove_todays_spike(
     runs: list[Run], which: int, more_m: float
 ) -> None:
-    """Every finding of the day stays, and none weighs less."""
+    """Every finding of the day remains, and none gets a lower severity."""
     chosen = runs[which % len(runs)]
     longer = [
         replace(one, distance_m=one.distance_m + more_m) if one is chosen else one for one in runs
@@ -57,7 +57,7 @@ def test_more_metres_today_never_remove_todays_spike(
 
 @given(runs=lives(), days=st.integers(-8000, 20_000))
 def test_shifting_all_dates_shifts_all_findings(runs: list[Run], days: int) -> None:
-    """Over leap days, years' ends and changes of the clock alike."""
+    """Across leap days, new years and clock changes."""
     shift = timedelta(days=days)
     shifted = [replace(one, day=one.day + shift, started_at=one.started_at + shift) for one in runs]
 
@@ -73,7 +73,7 @@ def test_shifting_all_dates_shifts_all_findings(runs: list[Run], days: int) -> N
 
 @given(runs=lives(), hours=st.integers(-12, 14))
 def test_zones_change_nothing(runs: list[Run], hours: int) -> None:
-    """A run's day is the athlete's; where Greenwich stood at the time doesn't matter."""
+    """A run's day is the athlete's local one; the UTC day doesn't matter."""
     elsewhere = [replace(one, started_at=one.started_at - timedelta(hours=hours)) for one in runs]
 
     assert [v.findings for v in _verdicts(elsewhere)] == [v.findings for v in _verdicts(runs)]
@@ -81,7 +81,7 @@ def test_zones_change_nothing(runs: list[Run], hours: int) -> None:
 
 @given(runs=lives(), cut=st.integers(0))
 def test_no_look_into_the_future(runs: list[Run], cut: int) -> None:
-    """A history cut at a day gives up to that day what the whole gives."""
+    """Up to any day, a history cut there gives the same as the whole."""
     until = runs[cut % len(runs)].day
     known = [one for one in runs if one.day <= until]
     whole = history(runs)
@@ -93,7 +93,7 @@ def test_no_look_into_the_future(runs: list[Run], cut: int) -> None:
 
 @given(runs=lives())
 def test_what_the_written_rules_demand_is_found(runs: list[Run]) -> None:
-    """A plain reading of the rules is found to the day; only a return may be seen further."""
+    """The plain detector's findings are found on their day; only a return may be seen further."""
     plain = set(crossings(runs))
     found = {(f.day, f.kind) for verdict in _verdicts(runs) for f in verdict.findings}
 
@@ -103,7 +103,7 @@ def test_what_the_written_rules_demand_is_found(runs: list[Run]) -> None:
 
 @given(runs=lives())
 def test_a_finding_is_true_to_its_numbers(runs: list[Run]) -> None:
-    """At most one a day and kind, above its limit, its run one of that day's."""
+    """At most one a day and kind, above its limit, and its run is one of that day's."""
     by_id = {one.id: one for one in runs}
     for verdict in _verdicts(runs):
         kinds = [finding.kind for finding in verdict.findings]
@@ -134,7 +134,7 @@ def test_at_most_one_mail_a_fortnight_but_for_a_graver_one(runs: list[Run]) -> N
 
 @given(runs=lives(), hour=st.sampled_from([7.0, 20.0]))
 def test_a_run_at_the_ceiling_is_never_a_spike(runs: list[Run], hour: float) -> None:
-    """What `ceiling` calls inside the rules, the detector holds to be so."""
+    """A run that `ceiling` allows is never a finding."""
     last = max(one.day for one in runs)
     monday = last + timedelta(days=7 - last.weekday())
     known = history(runs)
@@ -151,7 +151,7 @@ def test_a_run_at_the_ceiling_is_never_a_spike(runs: list[Run], hour: float) -> 
 
 @given(runs=lives())
 def test_a_session_holds_each_run_once(runs: list[Run]) -> None:
-    """Nothing is lost or doubled by putting runs together."""
+    """Combining runs neither loses nor duplicates any."""
     found = sessions(runs, rules=RULES)
 
     assert sorted(one.id for session in found for one in session.runs) == [r.id for r in runs]
@@ -160,7 +160,7 @@ def test_a_session_holds_each_run_once(runs: list[Run]) -> None:
 
 @given(runs=lives(most=25), first=st.integers(-5, 200), length=st.integers(0, 100))
 def test_sums_are_those_of_a_plain_count(runs: list[Run], first: int, length: int) -> None:
-    """The stored sums agree with adding up, inside and outside the history."""
+    """The prefix sums agree with plain addition, inside and outside the history."""
     whole = history(runs)
     begin = runs[0].day + timedelta(days=first)
     end = begin + timedelta(days=length)
@@ -176,7 +176,7 @@ def test_sums_are_those_of_a_plain_count(runs: list[Run], first: int, length: in
 def test_the_budget_answers_with_a_finding_or_a_reason(
     runs: list[Run], told: list[tuple[int, int]]
 ) -> None:
-    """Never with nothing, and with no finding that wasn't asked about."""
+    """Always with an answer, and only with a finding that it was given."""
     whole: History = history(runs)
     last = runs[-1].day
     findings = judge_day(whole, last, rules=RULES).findings

@@ -14,7 +14,7 @@ YEAR = 364
 
 
 def winters(years: int) -> list[Run]:
-    """8 km every second day; from week 40 of each year on 4 km every sixth, until the next."""
+    """8 km every second day; from week 40 of each year 4 km every sixth day until the next year."""
     busy = [one for year in range(years) for one in every(
         2, 8000, first=YEAR * year, last=YEAR * year + 279
     )]  # fmt: skip
@@ -25,7 +25,7 @@ def winters(years: int) -> list[Run]:
 
 
 def test_a_ramp_after_an_easy_season_is_retraining() -> None:
-    """The verdict names the easiest eight weeks and what was usual."""
+    """The verdict names the easiest eight weeks and the usual volume."""
     spring = YEAR
     runs = [*winters(1), *every(2, 6000, first=spring, last=spring + 20)]
 
@@ -42,7 +42,7 @@ def test_a_ramp_after_an_easy_season_is_retraining() -> None:
 
 
 def test_last_years_ramp_lies_beside_this_years() -> None:
-    """As many weeks of it, from its own easiest day on."""
+    """The same number of weeks, from last year's easiest day on."""
     spring = 2 * YEAR
     runs = [*winters(2), *every(2, 6000, first=spring, last=spring + 20)]
 
@@ -54,14 +54,14 @@ def test_last_years_ramp_lies_beside_this_years() -> None:
 
 
 def test_an_even_year_has_no_season() -> None:
-    """Who never eases off doesn't come back."""
+    """Without an easy season there is no return from one."""
     runs = every(2, 8000, last=500)
 
     assert judge_day(history(runs), day(500), rules=RULES).season is None
 
 
 def test_a_season_is_over_twelve_weeks_after() -> None:
-    """The easy eight weeks have to end in the last twelve."""
+    """The easy eight weeks must end within the last twelve."""
     runs = [*winters(1), *every(2, 8000, first=YEAR, last=YEAR + 140)]
 
     assert judge_day(history(runs), day(YEAR + 80), rules=RULES).season is not None
@@ -69,7 +69,7 @@ def test_a_season_is_over_twelve_weeks_after() -> None:
 
 
 def test_half_a_year_is_too_young_for_a_season() -> None:
-    """Nobody knows yet what is usual."""
+    """The usual volume isn't known yet."""
     runs = [*every(2, 8000, last=100), *every(2, 8000, first=160, last=181)]
 
     assert judge_day(history(runs), day(181), rules=RULES).season is None
@@ -78,7 +78,7 @@ def test_half_a_year_is_too_young_for_a_season() -> None:
 
 
 def test_a_finding_in_a_ramp_says_retraining() -> None:
-    """So that the mail can say it in the words of the seed."""
+    """The mail needs it for its wording."""
     runs = [*winters(1), run(YEAR + 30, 9000)]
 
     (found,) = judge_day(history(runs), day(YEAR + 30), rules=RULES).findings
@@ -113,7 +113,7 @@ Raced = Literal["race", "maybe"] | None
 def test_a_race_is_known_by_its_day_and_distance(
     metres: float, on: int, race: Race | None, raced: Raced
 ) -> None:
-    """5 % and a day to either side of the athlete's race; else 3 % of a common distance."""
+    """Within 5 % and a day of the athlete's race; otherwise within 3 % of a common distance."""
     found = judge_day(history([*BASE, run(on, metres)]), day(on), rules=RULES, race=race).findings
 
     assert {one.race for one in found} == {raced}
@@ -127,7 +127,7 @@ def test_a_race_marked_by_its_source_is_a_race() -> None:
 
 
 def test_a_race_with_its_warm_up_is_still_a_race() -> None:
-    """The run is compared with the race's distance, the session with the longest before."""
+    """The run is compared with the race's distance, the session with the longest before it."""
     runs = [
         *BASE,
         run(62, 3000, hour=8, run_id=1001),
@@ -140,7 +140,7 @@ def test_a_race_with_its_warm_up_is_still_a_race() -> None:
 
 
 def test_a_race_counts_as_the_longest_run_from_then_on() -> None:
-    """Three weeks later 20 km are no surprise."""
+    """Three weeks later 20 km are nothing new."""
     runs = [*BASE, run(62, 21_100, is_race=True), *every(3, 8000, first=68, last=80)]
 
     assert judge_day(history([*runs, run(83, 20_000)]), day(83), rules=RULES).findings == ()

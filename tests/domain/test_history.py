@@ -1,4 +1,4 @@
-"""Sessions, sums, breaks, references, and what can't be true."""
+"""Sessions, sums, breaks, references, and implausible runs."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -16,7 +16,7 @@ TODAY = date(2025, 1, 1)
 
 
 def test_runs_less_than_an_hour_apart_are_one_session() -> None:
-    """A warm-up, a race and a way home are one effort for the body."""
+    """Warm-up, race and cool-down are one effort for the body."""
     runs = [run(0, 2000, hour=9), run(0, 10_000, hour=9.5), run(0, 1000, hour=11)]
 
     (session,) = sessions(runs, rules=RULES)
@@ -26,7 +26,7 @@ def test_runs_less_than_an_hour_apart_are_one_session() -> None:
 
 
 def test_an_hour_between_two_runs_parts_them() -> None:
-    """The gap is from the end of the one to the start of the other: an hour is no longer less."""
+    """The gap runs from one's end to the other's start; exactly an hour separates them."""
     ends = 7 + 5000 * 0.36 / 3600
     runs = [run(0, 5000, hour=7), run(0, 6000, hour=ends + 1)]
 
@@ -35,21 +35,21 @@ def test_an_hour_between_two_runs_parts_them() -> None:
 
 
 def test_no_session_reaches_over_midnight() -> None:
-    """What is run tomorrow must not change what was judged today."""
+    """Tomorrow's run must not change today's verdict."""
     runs = [run(0, 5000, hour=23.4), run(1, 5000, hour=0.1)]
 
     assert len(sessions(runs, rules=RULES)) == 2
 
 
 def test_runs_without_a_known_hour_stay_apart() -> None:
-    """Two runs of one day entered by hand both start at midnight; they weren't run together."""
+    """Two runs entered by hand on one day both start at midnight, but weren't run together."""
     runs = [run(0, 5000, hour=0, run_id=1), run(0, 6000, hour=0, run_id=2)]
 
     assert len(sessions(runs, rules=RULES)) == 2
 
 
 def test_a_run_without_a_duration_ended_as_it_began() -> None:
-    """Then only the starts can be compared."""
+    """Without an end only the starts can be compared."""
     bare = replace(run(0, 5000, hour=7), elapsed_s=None, moving_s=None)
 
     assert len(sessions([bare, run(0, 5000, hour=7.9)], rules=RULES)) == 1
@@ -57,7 +57,7 @@ def test_a_run_without_a_duration_ended_as_it_began() -> None:
 
 
 def test_an_empty_history_answers_every_question() -> None:
-    """Nothing known is zero, none, or nobody; never an error."""
+    """Zero or None, never an error."""
     nobody = history([])
 
     assert nobody.first_day is None
@@ -72,14 +72,14 @@ def test_an_empty_history_answers_every_question() -> None:
 
 
 def test_the_largest_sum_lies_wholly_inside_its_days() -> None:
-    """A big run the day before the span counts for nothing in it; of equals the first wins."""
+    """A big run the day before the span doesn't count; the first of equal sums wins."""
     runs = [run(0, 30_000), *every(2, 5000, first=1, last=21)]
 
     assert history(runs).largest_sum(day(1), day(21), days=7) == (20_000, day(7))
 
 
 def test_sums_outlive_the_history_at_both_ends() -> None:
-    """Days before the first and after the last run are days without metres."""
+    """Days before the first run and after the last one have no metres."""
     known = history([run(10, 5000), run(12, 7000)])
 
     assert known.sums_mm(day(8), day(16), days=3) == [
@@ -98,7 +98,7 @@ def test_a_break_is_its_days_without_a_run(back_on: int, days: int | None) -> No
 
 
 def test_a_rest_day_in_a_long_break_is_judged_as_if_it_ended_it() -> None:
-    """Who asks on the sofa what to run tomorrow gets the answer of tomorrow."""
+    """On a rest day `explain` gives the answer for a run tomorrow."""
     found = history(every(2, 5000, last=10)).breaks(day(40), min_days=14, watch_days=30)
 
     assert [(rest.last_run_on, rest.returned_on) for rest in found] == [(day(10), day(40))]
@@ -108,7 +108,7 @@ def test_a_rest_day_in_a_long_break_is_judged_as_if_it_ended_it() -> None:
     ("off_days", "share"), [(14, 0.75), (28, 0.75), (29, 0.50), (56, 0.50), (57, 0.33), (300, 0.33)]
 )
 def test_the_reference_falls_with_the_length_of_the_break(off_days: int, share: float) -> None:
-    """Three quarters, a half, a third of the longest run before it."""
+    """Three quarters, half or a third of the longest run before it."""
     runs = [*every(3, 10_000, last=30), run(31 + off_days, 4000)]
 
     reference = return_baseline(history(runs), day(31 + off_days), rules=RULES)
@@ -120,7 +120,7 @@ def test_the_reference_falls_with_the_length_of_the_break(off_days: int, share: 
 
 
 def test_the_longest_since_the_return_counts_where_it_is_more() -> None:
-    """Who has run 9 km since may be held against those."""
+    """After a run of 9 km since, 9 km is the reference."""
     runs = [*every(3, 10_000, last=30), run(60, 9000), run(62, 3000)]
 
     reference = return_baseline(history(runs), day(64), rules=RULES)
@@ -137,7 +137,7 @@ def test_nobody_is_on_the_way_back_for_longer_than_the_watch() -> None:
 
 
 def test_a_stray_run_does_not_end_a_winter() -> None:
-    """One run in fourteen weeks off: still fourteen weeks off, still the autumn's reference."""
+    """One run in fourteen weeks off: still fourteen weeks off, with the autumn's reference."""
     runs = [*every(3, 12_000, last=30), run(95, 3000), run(129, 5000)]
 
     reference = return_baseline(history(runs), day(129), rules=RULES)
@@ -150,7 +150,7 @@ def test_a_stray_run_does_not_end_a_winter() -> None:
 
 
 def test_a_life_of_stray_runs_has_no_reference_to_trust() -> None:
-    """Where no break has enough before it, the last one stays, with too few runs."""
+    """If no break has enough runs before it, the last one is kept, with too few runs."""
     runs = every(20, 8000, last=200)
 
     reference = return_baseline(history(runs), day(200), rules=RULES)
@@ -180,7 +180,7 @@ def _at(when: date, metres: float = 10_000, seconds: float | None = 3000) -> Run
     ],
 )
 def test_what_cannot_be_true_says_why(bad: Run, why: str) -> None:
-    """Each kind of nonsense has its reason in words."""
+    """Each kind of impossible value has its reason in words."""
     reason = implausible(bad, today=TODAY)
 
     assert reason is not None
@@ -204,7 +204,7 @@ def test_what_somebody_has_done_can_be_true(good: Run) -> None:
 
 
 def test_who_travels_east_runs_tomorrow_without_lying() -> None:
-    """It is already the second in Auckland while the athlete's zone has the first."""
+    """In Auckland it's already the second while it's the first in the athlete's zone."""
     abroad = replace(_at(date(2025, 1, 2)), started_at=datetime(2025, 1, 1, 18, 30, tzinfo=UTC))
 
     assert implausible(abroad, today=TODAY) is None
@@ -212,7 +212,7 @@ def test_who_travels_east_runs_tomorrow_without_lying() -> None:
 
 @given(st.floats(1, 400_000), st.floats(1, 400_000))
 def test_a_record_over_more_takes_longer(one_m: float, other_m: float) -> None:
-    """The curve between the records rises, and no speed on it tops the sprint's."""
+    """The curve between the records rises, and no speed on it exceeds the sprint's."""
     shorter, longer = sorted((one_m, other_m))
 
     assert record_s(shorter) <= record_s(longer)
@@ -220,12 +220,12 @@ def test_a_record_over_more_takes_longer(one_m: float, other_m: float) -> None:
 
 
 def test_each_record_stands_on_the_curve() -> None:
-    """Neither interpolation nor rounding moves a published record."""
+    """Neither interpolation nor rounding changes a published record."""
     for metres, seconds in WORLD_RECORDS:
         assert record_s(metres) == pytest.approx(seconds)
 
 
 def test_a_history_longer_than_its_runs_keeps_its_age() -> None:
-    """Age counts from the first run, on days with a run or without."""
+    """Age counts from the first run, over days with and without runs."""
     assert history([run(0, 5000)]).age_days(day(41)) == 41
     assert history([run(0, 5000)]).age_days(day(0) - timedelta(days=3)) == 0

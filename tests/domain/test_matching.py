@@ -1,4 +1,4 @@
-"""Which recordings are one run, and which of them is believed."""
+"""Which recordings are the same run, and which one's figures are used."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -40,13 +40,13 @@ def believed(recordings: Sequence[Recording]) -> Run:
     ],
 )
 def test_one_run_is_what_happens_at_one_time(other: Recording, is_one: bool) -> None:
-    """80 % of the time make two recordings one run, whatever the distances; so does likeness."""
+    """Recordings that share 80 % of the time are one run at any distance; so are similar ones."""
     assert same_run(WATCH, other) is is_one
     assert same_run(other, WATCH) is is_one
 
 
 def test_the_same_bytes_are_the_same_run_but_legs_are_not() -> None:
-    """A multisport file's legs share a digest, and stay runs of their own, unless they overlap."""
+    """The legs of a multisport file share a digest and remain separate runs unless they overlap."""
     first = replace(WATCH, sha256="ab", source="inbox")
     again = replace(WATCH, sha256="ab", source="import", distance_m=1.0)
     leg = recording(km=10.0, at=time(8), sha256="ab", leg=1, external_id="ab:1")
@@ -56,7 +56,7 @@ def test_the_same_bytes_are_the_same_run_but_legs_are_not() -> None:
 
 
 def test_a_hidden_start_is_matched_by_day_and_duration() -> None:
-    """Strava tells a hidden start as midnight, which says nothing about the hour."""
+    """Strava reports a hidden start as midnight, which says nothing about the hour."""
     hidden = replace(STRAVA, started_at=STRAVA.started_at.replace(hour=0), hidden_start=True)
     assert same_run(WATCH, hidden)
     assert not same_run(WATCH, replace(hidden, day=TODAY - timedelta(days=1)))
@@ -64,14 +64,14 @@ def test_a_hidden_start_is_matched_by_day_and_duration() -> None:
 
 
 def test_two_runs_of_a_day_without_hours_are_two_unless_their_durations_agree() -> None:
-    """A diary by date alone: nothing says that 5 km and 5.1 km of one day are the same."""
+    """Dates without hours: nothing shows that 5 km and 5.1 km on one day are the same run."""
     dated = replace(ARCHIVE, hidden_start=True, moving_s=None, elapsed_s=None)
     assert not same_run(dated, replace(dated, external_id="b", distance_m=10_100.0))
     assert same_run(dated, dated)
 
 
 def test_a_corrected_distance_still_belongs_to_its_run() -> None:
-    """The athlete wrote 12 km where the watch lost its way: one run, of 12 km."""
+    """The athlete wrote 12 km after the watch lost its way: one run of 12 km."""
     corrected = replace(STRAVA, distance_m=12_000.0, edited=True)
     assert same_run(WATCH, corrected)
     assert believed([WATCH, corrected]).distance_m == 12_000
@@ -88,7 +88,7 @@ def test_a_recording_that_stood_still_leaves_room_for_another_run() -> None:
 
 
 def test_a_run_in_pieces_is_as_long_as_all_of_them() -> None:
-    """The watch has warm-up, run and cool-down, the phone all in one: the watch's files add up."""
+    """The watch has warm-up, run and cool-down, the phone all in one: the files are added up."""
     pieces = [recording(km=2, at=time(6)), recording(km=8, at=time(6, 13)),
               recording(km=3, at=time(7, 5))]  # fmt: skip
     phone = recording(km=14, at=time(6), source="strava", external_id="1")
@@ -98,7 +98,7 @@ def test_a_run_in_pieces_is_as_long_as_all_of_them() -> None:
 
 
 def test_copies_of_one_source_are_no_pieces() -> None:
-    """The same file a whole hour off, and one that began a little later: none is added."""
+    """The same file an hour off, and one that began a little later: neither is added."""
     file = replace(WATCH, sha256="ab")
     copies = [
         replace(file, sha256=name, external_id=name, started_at=WATCH.started_at + later)
@@ -108,7 +108,7 @@ def test_copies_of_one_source_are_no_pieces() -> None:
 
 
 def test_a_file_that_strava_names_is_the_same_run_whatever_its_distance() -> None:
-    """Corrected before anybody looked: the name of the uploaded file tells, where time doesn't."""
+    """Corrected before the first sync: the uploaded file's name matches when the time doesn't."""
     watch = replace(WATCH, file_name="morning-14", elapsed_s=40_000.0)
     told = replace(STRAVA, distance_m=12_000.0, file_name="morning-14")
     assert same_run(watch, told)
@@ -131,33 +131,33 @@ def test_a_files_name_is_told_without_folders_and_endings(name: str, plain: str)
 
 
 def test_two_short_runs_of_one_morning_stay_two() -> None:
-    """A warm-up and a run after it are two, in whatever order they come."""
+    """A warm-up and the run after it are two, in any order."""
     warm_up = recording(km=3.0, at=time(6))
     run = recording(km=3.0, at=time(6, 25))
     assert sorted(map(len, group([run, warm_up]))) == [1, 1]
 
 
 def test_the_order_of_sources_never_matters() -> None:
-    """Watch, Strava and an archive in every order: one run with the same facts."""
+    """Watch, Strava and an archive in any order: one run with the same values."""
     bundles = {grouped(order) for order in permutations([WATCH, STRAVA, ARCHIVE])}
     assert bundles == {((WATCH, ARCHIVE, STRAVA),)}
 
 
 def test_a_file_of_the_watch_is_believed_before_strava_and_an_edit_before_both() -> None:
-    """Strava corrects distances by its own lights; what the athlete wrote themselves leads."""
+    """Strava corrects distances in its own way; what the athlete entered takes precedence."""
     assert believed([STRAVA, WATCH]).distance_m == 10_000
     assert believed([replace(STRAVA, edited=True), WATCH]).distance_m == 10_100
 
 
 def test_gaps_are_filled_from_the_other_recordings() -> None:
-    """A file without times takes Strava's; that one source calls it a race is enough."""
+    """A file without times takes Strava's; one source that marks a race is enough."""
     bare = replace(WATCH, moving_s=None, elapsed_s=None)
     found = believed([bare, replace(STRAVA, is_race=True)])
     assert (found.distance_m, found.moving_s, found.is_race) == (10_000, STRAVA.moving_s, True)
 
 
 def dated(km: float, name: str, *, source: str = "import") -> Recording:
-    """A run of a table that tells its day alone."""
+    """A row of a table with a date only."""
     bare = replace(ARCHIVE, source=source, external_id=name, distance_m=1000 * km)
     return replace(bare, hidden_start=True, moving_s=None, elapsed_s=None)
 
@@ -179,14 +179,14 @@ MORNING, EVENING = recording(km=10.0), recording(km=10.2, at=time(17))
 def test_a_day_and_a_distance_belong_to_one_run_of_that_day(
     rows: list[Recording], runs: int
 ) -> None:
-    """In any order: two runs of a day don't become one by a row that is like both."""
+    """In any order: two runs of a day don't become one because a row resembles both."""
     told = [MORNING, EVENING, *rows]
     bundles = {frozenset(map(frozenset, group(order))) for order in permutations(told)}
     assert [len(found) for found in bundles] == [runs]
 
 
 def test_one_long_recording_and_the_runs_in_it_are_one() -> None:
-    """A watch that was resumed in the evening, and the two runs as files of their own."""
+    """A watch that was resumed in the evening, and both runs as separate files."""
     whole = replace(recording(km=20.2), moving_s=7200.0, elapsed_s=44_000.0, external_id="whole")
     told = [whole, MORNING, EVENING]
     assert {len(group(order)) for order in permutations(told)} == {1}
@@ -216,21 +216,21 @@ ROW = replace(FILE, external_id="7", device=False, account=True)
 def test_an_accounts_row_corrects_its_file_where_its_owner_did(
     changes: dict[str, float], is_corrected: bool
 ) -> None:
-    """Neither for a rounding, nor in the wrong unit, nor of more than the run."""
+    """Not for rounding, not for a wrong unit, and not to more than the run."""
     row = replace(ROW, **changes)  # type: ignore[arg-type]  # what the case names
     assert corrects(row, FILE) is is_corrected
     assert (grouped([FILE, row])[0][0] == row) is is_corrected
 
 
 def test_an_accounts_row_corrects_no_other_watchs_file() -> None:
-    """The trainer's program has 9.3 km where the watch has 8.1: each row agrees with its own."""
+    """The treadmill has 9.3 km and the watch 8.1: each row agrees with its own file."""
     other = replace(FILE, sha256="cd", external_id="cd", distance_m=9_300.0)
     rows = [ROW, replace(ROW, sha256="cd", external_id="8", distance_m=9_300.0)]
     assert believed([FILE, other, *rows]).distance_m == 10_000
 
 
 def test_a_word_of_the_account_is_on_that_activity_alone() -> None:
-    """A walk of the afternoon, or one that lasted all day, is not this run."""
+    """An afternoon's walk, or one that lasted all day, isn't this run."""
     word = replace(ROW, sha256=None, about=ROW.key, excluded=True)
     assert same_run(word, FILE)
     assert not same_run(FILE, replace(word, started_at=word.started_at + timedelta(minutes=2)))
@@ -258,6 +258,6 @@ recordings = st.builds(
 def test_bundles_do_not_depend_on_the_order_of_arrival(
     data: st.DataObject, made: list[Recording]
 ) -> None:
-    """However the recordings come, the same ones stand together and the same one leads."""
+    """In any order of arrival the groups and their leading recordings are the same."""
     shuffled = data.draw(st.permutations(made))
     assert set(group(shuffled)) == set(group(made))

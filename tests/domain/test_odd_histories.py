@@ -1,4 +1,4 @@
-"""Histories at the edges of the calendar: each is judged, none is an error."""
+"""Histories at the edges of the calendar: each is judged without an error."""
 
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
@@ -13,7 +13,7 @@ from worker.domain.weeks import past_weeks
 
 
 def at_home(when: datetime, metres: float, number: int) -> Run:
-    """A run at an hour of the runner's own clock."""
+    """A run at an hour of the runner's local time."""
     return Run(number, when.astimezone(UTC), when.date(), metres, moving_s=metres * 0.36)
 
 
@@ -41,7 +41,7 @@ ODD = {
 
 @pytest.mark.parametrize("runs", ODD.values(), ids=ODD)
 def test_odd_histories_are_judged_without_a_finding(runs: list[Run]) -> None:
-    """No rule has a baseline in them, or nothing crosses it; every room answers all the same."""
+    """No rule has a baseline in them, or nothing crosses it; every module answers."""
     known = history(runs)
     last = known.last_day or day(0)
 
@@ -54,12 +54,12 @@ def test_odd_histories_are_judged_without_a_finding(runs: list[Run]) -> None:
 
 
 def test_the_hour_that_the_clock_skips_is_no_pause() -> None:
-    """From 01:30 to 03:30 that night only an hour goes by, half of it running: one session."""
+    """Only an hour passes from 01:30 to 03:30 that night, half of it running: one session."""
     assert [one.distance_m for one in history(NIGHT_OF_THE_CLOCK).sessions] == [10_000]
 
 
 def test_a_runner_over_the_date_line_has_two_days() -> None:
-    """Monday in Auckland, then Sunday in Honolulu: each run keeps the day it was run on."""
+    """Monday in Auckland, then Sunday in Honolulu: each run keeps its local day."""
     known = history(OVER_THE_DATE_LINE)
 
     assert known.days() == (date(2026, 5, 10), date(2026, 5, 11))

@@ -1,7 +1,7 @@
-"""Pairs of recordings by the thousand: one run told twice, and real neighbours that stay two.
+"""Thousands of pairs of recordings: one run recorded twice, and neighbouring runs that stay two.
 
-Made by dice that always fall alike. The bounds that they keep are those of real devices: a watch, a
-phone or a service may disagree by 40 % about the distance, and be whole hours off.
+Generated from a fixed seed. The bounds are those of real devices: a watch, a phone or a service may
+disagree by 40 % about the distance, and by whole hours about the time.
 """
 
 import random
@@ -22,7 +22,7 @@ FIRST = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def a_run(dice: random.Random, source: str, *, number: int) -> Recording:
-    """A run of 1.5 to 35 km at a runner's pace, some morning."""
+    """A run of 1.5 to 35 km at a runner's pace on some morning."""
     distance_m = dice.uniform(1_500, 35_000)
     elapsed_s = distance_m * dice.uniform(0.26, 0.45)
     at = FIRST + timedelta(days=number % 28, minutes=dice.uniform(300, 600))
@@ -39,20 +39,20 @@ def later(recording: Recording, seconds: float) -> Recording:
 
 
 def another(recording: Recording, source: str) -> Recording:
-    """The same run as another source might have it, before anything of it is off."""
+    """An exact copy of the run by another source."""
     sha256 = "f" * 64 if source == "inbox" else None
     return replace(recording, source=source, external_id="other", sha256=sha256)
 
 
 def _other_yardstick(dice: random.Random, one: Recording, source: str) -> Recording:
-    """A watch and a treadmill, a phone without a view of the sky: up to 40 % apart."""
+    """A watch and a treadmill, or a phone with poor reception: up to 40 % apart."""
     told = another(one, source)
     off_s = dice.uniform(-0.08, 0.08) * (one.elapsed_s or 0)
     return replace(later(told, off_s), distance_m=one.distance_m * dice.uniform(0.6, 1 / 0.6))
 
 
 def _died_half_way(dice: random.Random, one: Recording, source: str) -> Recording:
-    """What a battery was enough for: the beginning, in time as in distance."""
+    """The battery died: only the beginning, in time and in distance."""
     share = dice.uniform(0.3, 0.9)
     return replace(
         another(one, source),
@@ -63,7 +63,7 @@ def _died_half_way(dice: random.Random, one: Recording, source: str) -> Recordin
 
 
 def _clock_is_off(dice: random.Random, one: Recording, source: str) -> Recording:
-    """The same length and shape, but another zone's or summer's hour."""
+    """The same length and shape, but in another zone or off by summer time."""
     told = later(another(one, source), dice.choice([-11, -8, -2, -1, 1, 2, 3, 9, 10]) * 3600)
     return replace(
         later(told, dice.uniform(-15, 15)),
@@ -74,7 +74,7 @@ def _clock_is_off(dice: random.Random, one: Recording, source: str) -> Recording
 
 
 def _an_hour_later(dice: random.Random, one: Recording, source: str) -> Recording:
-    """Another run of about the same length, a whole hour or more later: as long, but for a bit."""
+    """Another run of about the same length, an hour or more later."""
     hours = -(-((one.elapsed_s or 0) + 300) // 3600)
     told = later(another(one, source), hours * 3600 + dice.uniform(-15, 15))
     slower = dice.choice([-1, 1]) * dice.uniform(0.01, 0.15)
@@ -104,7 +104,7 @@ NEIGHBOURS: list[Make] = [_an_hour_later, _after_a_break]
 
 
 def pairs(make: Make) -> list[tuple[Recording, Recording]]:
-    """Each ordered pair of sources about as often."""
+    """Pairs with each ordered pair of sources about equally often."""
     both = [*permutations(SOURCES, 2), ("inbox", "inbox")]
     made = []
     for number in range(PAIRS):
@@ -117,14 +117,14 @@ def pairs(make: Make) -> list[tuple[Recording, Recording]]:
 
 @pytest.mark.parametrize("make", SAME)
 def test_one_run_told_twice_is_one(make: Make) -> None:
-    """None wrong of 1,500: whatever the distances say, and whichever source comes first."""
+    """None of 1,500 is wrong, whatever the distances and whichever source comes first."""
     wrong = [pair for pair in pairs(make) if not (same_run(*pair) and same_run(*reversed(pair)))]
     assert wrong == []
 
 
 @pytest.mark.parametrize("make", [_other_yardstick, _clock_is_off])
 def test_the_written_order_picks_the_figures(make: Make) -> None:
-    """The bundle is led by the better source, and its distance is the run's."""
+    """The better source leads, and its distance is the run's."""
     for one, other in pairs(make):
         (bundle,) = group([other, one], precedence=PRECEDENCE)
         best = min((one, other), key=lambda r: (not r.device, PRECEDENCE[r.source], r.started_at))
@@ -132,7 +132,7 @@ def test_the_written_order_picks_the_figures(make: Make) -> None:
 
 
 def test_of_a_run_and_a_part_of_it_the_whole_is_believed() -> None:
-    """Whichever source is better: less than four fifths of the time is no measure of the run."""
+    """Whichever source is better: a recording of less than 80 % of the time is incomplete."""
     for one, part in pairs(_died_half_way):
         (bundle,) = group([part, one], precedence=PRECEDENCE)
         if (part.elapsed_s or 0) < 0.8 * (one.elapsed_s or 0):
@@ -141,13 +141,13 @@ def test_of_a_run_and_a_part_of_it_the_whole_is_believed() -> None:
 
 @pytest.mark.parametrize("make", NEIGHBOURS)
 def test_two_real_runs_of_a_morning_stay_two(make: Make) -> None:
-    """None merged of 1,500."""
+    """None of 1,500 are merged."""
     merged = [pair for pair in pairs(make) if same_run(*pair) or same_run(*reversed(pair))]
     assert merged == []
 
 
 def test_what_two_sources_tell_of_two_neighbours_are_two_runs() -> None:
-    """Each of two runs of a morning is told by two sources: never one run, never three."""
+    """Two runs of a morning, each recorded by two sources: never one run, never three."""
     for one, other in pairs(_an_hour_later) + pairs(_after_a_break):
         told = [
             replace(later(run, 7), source="import", external_id=name, sha256=None)
@@ -157,6 +157,6 @@ def test_what_two_sources_tell_of_two_neighbours_are_two_runs() -> None:
 
 
 def test_two_runs_at_the_same_hour_of_two_days_are_two() -> None:
-    """The same lap before work, to the second as long as yesterday's: a clock isn't a day off."""
+    """The same lap before work, as long as yesterday's to the second: no clock is a day off."""
     for one, other in pairs(_other_yardstick):
         assert not same_run(one, later(replace(other, elapsed_s=one.elapsed_s), 86_400))

@@ -1,4 +1,4 @@
-"""What holds of every plan, whoever it is for."""
+"""Laws that hold for every plan."""
 
 import random
 from dataclasses import replace
@@ -33,7 +33,7 @@ from worker.domain.planner import absorbed, plan
 
 @given(lives())
 def test_a_load_finds_the_same_returns_as_the_days_themselves(runs: list[Run]) -> None:
-    """It passes over days that follow no break, and must pass over no other."""
+    """It skips days that don't follow a break, and must skip no others."""
     days = [one.day for one in history(runs).sessions]
     load = Load.of(history(runs), days[-1] + timedelta(days=1), rules=RULES)
 
@@ -45,7 +45,7 @@ def test_a_load_finds_the_same_returns_as_the_days_themselves(runs: list[Run]) -
 def test_a_load_that_grew_answers_like_one_that_was_never_asked(
     runs: list[Run], more_m: list[float]
 ) -> None:
-    """What it has worked out once holds only until another session is added."""
+    """Cached results are only valid until another session is added."""
     until = history(runs).sessions[-1].day + timedelta(days=1)
     asked, fresh = (Load.of(history(runs), until, rules=RULES) for _ in range(2))
     begin = until.toordinal() + 7
@@ -63,7 +63,7 @@ def test_a_load_that_grew_answers_like_one_that_was_never_asked(
 def test_a_load_that_goes_on_plans_what_a_new_one_plans(
     runs: list[Run], lived_before: int, weeks: int, race_after: int | None
 ) -> None:
-    """The weekly mail makes the load of the week before once, and adds the week's runs to it."""
+    """The weekly mail builds the load of the week before once, and adds the week's runs to it."""
     first = runs[0].day
     earlier = [
         replace(run(0, 4_000.0 + 500 * (n % 9)), id=1_000 + n, day=day, started_at=at)
@@ -86,14 +86,14 @@ def test_a_load_that_goes_on_plans_what_a_new_one_plans(
 class TestLaws:
     @given(runners(), RACES)
     def test_a_weeks_runs_come_to_no_more_than_its_total(self, runs: list[Run], race: Race) -> None:
-        """Nor is a long run longer than its week, or an easy one longer than the long."""
+        """Nor is a long run longer than its week, or an easy run longer than the long one."""
         for week in ask(runs, race=race).weeks:
             assert week.long_m + sum(week.easy_m) <= week.week_m + 0.001
             assert not week.long_m or max(week.easy_m, default=0) <= week.long_m
 
     @given(runners(), RACES)
     def test_who_follows_it_is_never_warned(self, runs: list[Run], race: Race) -> None:
-        """But for a rise of days of which some lie before the plan."""
+        """Except for rises that include days before the plan."""
         planned = ask(runs, race=race)
         assert not warned(followed(runs, planned.weeks, race.day), race)
 
@@ -101,7 +101,7 @@ class TestLaws:
     def test_on_whatever_days_the_runs_are_none_is_too_long(
         self, runs: list[Run], race: Race, chance: random.Random
     ) -> None:
-        """The days of the easy runs are nobody's promise: only their sums may then be a finding."""
+        """Plans don't fix the days of easy runs, so only their sums may be a finding then."""
 
         def any_days(week: PlannedWeek) -> list[tuple[date, float]]:
             free = [
@@ -117,7 +117,7 @@ class TestLaws:
 
     @given(runners(), RACES)
     def test_planned_again_a_week_later_it_is_the_same(self, runs: list[Run], race: Race) -> None:
-        """Within a twentieth, after doing the week."""
+        """Within a twentieth, after running the week."""
         planned = ask(runs, race=race)
         lived = followed(runs, planned.weeks[:1], race.day)
         for before, after in zip(
@@ -143,7 +143,7 @@ class TestLaws:
 
     @given(runners(), RACES)
     def test_every_fourth_week_is_an_easier_one(self, runs: list[Run], race: Race) -> None:
-        """Of any four weeks before the taper one has at most 0.86 of the largest."""
+        """Of any four weeks before the taper, one is at most 0.86 of the largest."""
         weeks_m = [
             w.week_m for w in ask(runs, race=race).weeks if w.kind in ("build", "hold", "easy")
         ]
@@ -155,7 +155,7 @@ class TestLaws:
     def test_more_metres_never_lower_what_comes(
         self, runs: list[Run], which: int, more_m: float
     ) -> None:
-        """A longer run in the past lowers neither what the long run nor what the week builds on."""
+        """A longer past run lowers neither the long run's basis nor the week's."""
         if not runs:
             return
         longer = [*runs]
@@ -171,7 +171,7 @@ class TestLaws:
     def test_a_jump_itself_counts_at_most_its_limit(
         self, runs: list[Run], number: int, metres: float
     ) -> None:
-        """In the first weeks of a history too, where the limit is by what was run itself."""
+        """Also in the first weeks of a history, where the limit depends on the first runs."""
         on = MONDAY + timedelta(days=number)
         past = [one for one in runs if one.day < on]
         before = absorbed(history(past), on, rules=RULES).sessions
@@ -187,7 +187,7 @@ class TestLaws:
     def test_a_race_moved_by_the_weeks_that_are_missing_is_reached(
         self, runs: list[Run], race: Race
     ) -> None:
-        """And by one week fewer it isn't."""
+        """With one week fewer it isn't."""
         short = ask(runs, race=race).weeks_short
         if 0 < short < RULES.plan_most_weeks - 20:
             later = replace(race, day=race.day + WEEK * short)
@@ -210,7 +210,7 @@ class TestLaws:
 @pytest.mark.nightly
 @pytest.mark.parametrize("thousand", range(20))
 def test_of_twenty_thousand_runners_who_follow_it_none_is_warned(thousand: int) -> None:
-    """Every third of them after a finding or with pain."""
+    """A third of them after a finding or with pain."""
     for seed in range(1000 * thousand, 1000 * (thousand + 1)):
         chance = random.Random(seed)  # noqa: S311  chance, no secret
         runs = made_runner(chance)

@@ -1,4 +1,4 @@
-"""The plan of the coming weeks: examples by hand. What holds of every plan: `test_plan_laws.py`."""
+"""The plan of the coming weeks: examples. Laws for every plan are in `test_plan_laws.py`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ from worker.domain.planner import absorbed, ceiling, plan, recovery
 
 class TestOneWeek:
     def test_the_long_run_is_a_tenth_longer_and_the_week_a_quarter_larger(self) -> None:
-        """Whoever has no race gets the ceilings of the week, on the day of their long run."""
+        """Without a race the plan has the week's ceilings, on the day of the usual long run."""
         found = ask(STEADY)
 
         assert (found.state, kinds(found)) == ("open", "build")
@@ -28,13 +28,13 @@ class TestOneWeek:
         assert week.week_m == pytest.approx(42_500, abs=10)
 
     def test_a_jump_buys_what_was_allowed(self) -> None:
-        """A run of 30 km after 14: it counts as the 15.4 that were allowed."""
+        """A run of 30 km after 14 counts as the 15.4 km that were allowed."""
         jumped = weekly(*[(6, 8, 6, 14)] * (WEEKS - 1), (6, 8, 6, 30))
 
         assert ask(jumped).weeks[0].long_m == pytest.approx(1.1 * 15_400, abs=10)
 
     def test_a_jump_in_the_first_weeks_buys_no_more(self) -> None:
-        """30 km in the third week of a history of 8: no rule spoke, and it counts as 9."""
+        """30 km in the third week of a history of 8: no rule fired, and it counts as 9."""
         young = weekly(*[(8, 8)] * 3, (8, 8, 30), *[(8, 8)] * 3, first=WEEKS - 7)
 
         assert ask(young).weeks[0].long_m == pytest.approx(1.1 * 9_000, abs=10)
@@ -46,15 +46,15 @@ class TestOneWeek:
         assert ask(twice).weeks[0].long_m == pytest.approx(33_000, abs=10)
 
     def test_one_large_week_buys_no_larger_one(self) -> None:
-        """A week of twice the usual is the largest of four, and the second-largest counts."""
+        """A week of twice the usual is the largest of four, but the second-largest counts."""
         large = weekly(*[(6, 8, 6, 14)] * (WEEKS - 1), (14, 14, 14, 14))
 
         assert ask(large).weeks[0].week_m == pytest.approx(1.25 * 34_000, abs=10)
 
     def test_after_a_break_it_begins_with_a_share(self) -> None:
-        """Six weeks off: half of the weeks before, within the ramp rule; runs nearly alike.
+        """Six weeks off: half of the weeks before, within the ramp rule; runs of similar length.
 
-        After three weeks, which the month still knows, three quarters of the long run too.
+        After three weeks, which the month still covers, also three quarters of the long run.
         """
         week = ask(STEADY, NOW + WEEK * 6).weeks[0]
         sooner = ask(STEADY, NOW + WEEK * 3).weeks[0]
@@ -67,7 +67,7 @@ class TestOneWeek:
     def test_where_the_months_before_have_no_run_the_long_one_is_not_far_above_the_others(
         self,
     ) -> None:
-        """A month off on the day of the long run: 10.7 km beside three of 6.4 were a jump."""
+        """A month off on the day of the long run: 10.7 km beside three of 6.4 would be a jump."""
         away = weekly(*[(9, 9, 0, 30)] * (WEEKS - 1), (9, 9))
 
         first = ask(away, NOW + WEEK * 3, race=race_in(20, 21.1)).weeks[0]
@@ -76,7 +76,7 @@ class TestOneWeek:
         assert first.long_m <= max(first.easy_m) + 1_000
 
     def test_too_little_history_is_said_and_no_number_given(self) -> None:
-        """Neither for a beginner nor for nobody."""
+        """Neither for a beginner nor for an athlete without runs."""
         found = ask(weekly((3, 3, 3, 4), first=WEEKS - 1))
 
         assert (found.state, found.weeks) == ("unknown", ())
@@ -85,7 +85,7 @@ class TestOneWeek:
         assert ask([run(WEEKS * 7, 8_000)]).reason == "no run before this week is known yet"
 
     def test_the_week_stays_as_planned_while_it_is_run(self) -> None:
-        """What was run on Tuesday changes nothing on Wednesday."""
+        """Tuesday's run doesn't change the plan on Wednesday."""
         done = [*STEADY, run(WEEKS * 7 + 1, 7_000)]
 
         assert ask(done, NOW + timedelta(days=2)).weeks == ask(STEADY).weeks
@@ -93,7 +93,7 @@ class TestOneWeek:
 
 class TestRace:
     def test_a_half_marathon_in_twelve_weeks(self) -> None:
-        """Easy weeks each fourth, the long run up to 16 km, two weeks of taper."""
+        """Every fourth week easy, the long run up to 16 km, two weeks of taper."""
         found = ask(STEADY, race=race_in(11, 21.1))
 
         assert found.state == "on track"
@@ -105,7 +105,7 @@ class TestRace:
         assert longs[-2:] == [pytest.approx(0.7 * 16_030, abs=10), 0]
 
     def test_the_week_of_the_race_has_short_runs_only(self) -> None:
-        """None is longer than half of the peak's long run."""
+        """None is longer than half of the peak week's long run."""
         last = ask(STEADY, race=race_in(9, 21.1)).weeks[-1]
 
         assert (last.kind, last.long_on) == ("taper", None)
@@ -113,7 +113,7 @@ class TestRace:
         assert max(last.easy_m) <= 0.5 * 16_040
 
     def test_four_weeks_are_too_few_and_it_says_by_how_many(self) -> None:
-        """Moved later by so many weeks the race is reached."""
+        """Moved later by that number of weeks, the race is reached."""
         found = ask(STEADY, race=race_in(4, 42.2))
 
         assert found.state == "short"
@@ -123,7 +123,7 @@ class TestRace:
         assert ask(STEADY, race=race_in(3 + found.weeks_short, 42.2)).weeks_short == 1
 
     def test_a_months_rise_counts_what_was_run_and_not_what_was_absorbed(self) -> None:
-        """Two runs of 45 km after 8: 128 km in three weeks, where a month of 128 is allowed."""
+        """Two runs of 45 km after 8: 128 km in three weeks, while the month's limit is 128 km."""
         risen = weekly(*[(4, 4, 4, 8)] * 13, (2, 2, 2, 8), *[(4, 4, 4, 45)] * 2)
 
         first = ask(risen, race=race_in(11, 21.1)).weeks[0]
@@ -132,20 +132,20 @@ class TestRace:
         assert first.week_m == pytest.approx(0.75 * usual_m, abs=10)
 
     def test_with_one_week_to_spare_it_is_tight(self) -> None:
-        """On track is two weeks to spare."""
+        """On track means two weeks to spare."""
         short = ask(STEADY, race=race_in(4, 42.2)).weeks_short
         states = [ask(STEADY, race=race_in(4 + short + more, 42.2)).state for more in range(4)]
 
         assert states == ["tight", "tight", "on track", "on track"]
 
     def test_a_race_that_was_is_no_race(self) -> None:
-        """The plan is open again on the day after."""
+        """The plan has no race again on the day after."""
         assert ask(STEADY, race=race_in(-1, 21.1)).state == "open"
 
 
 class TestHeldBack:
     def test_after_a_finding_two_weeks_are_gentle(self) -> None:
-        """Seven tenths and six tenths, then nine tenths, then on."""
+        """Seven tenths and six tenths, then nine tenths, then as usual."""
         found = Finding(NOW - timedelta(days=1), "run", 1, 2, 20_000, 14_000)
         planned = ask(STEADY, findings=[found], race=race_in(11, 21.1))
 
@@ -155,7 +155,7 @@ class TestHeldBack:
         assert (second.week_m, second.long_m) == (pytest.approx(30_600), pytest.approx(12_600))
 
     def test_pain_is_a_week_of_rest_and_two_smaller_ones(self) -> None:
-        """None, half, then three quarters of a usual week that knows of the rest."""
+        """Nothing, half, then three quarters of a usual week that takes the rest into account."""
         hurts = CheckIn(NOW - timedelta(days=1), "hurts")
         planned = ask(STEADY, checkins=[hurts], race=race_in(11, 21.1))
 
@@ -164,7 +164,7 @@ class TestHeldBack:
         assert planned.weeks[0].easy_m == ()
 
     def test_sore_is_a_tenth_less_this_week(self) -> None:
-        """And next week as usual."""
+        """The next week is as usual."""
         sore = CheckIn(NOW, "sore")
 
         assert ask(STEADY, checkins=[sore]).weeks[0].week_m == pytest.approx(30_600)
@@ -179,7 +179,7 @@ class TestHeldBack:
         assert "see somebody" in found.reason
 
     def test_a_finding_in_midweek_leaves_a_share_of_the_days_that_are_left(self) -> None:
-        """What is done is done; the rest of the week is gentle."""
+        """The finished runs stay; the rest of the week is gentle."""
         jumped = [*STEADY, run(WEEKS * 7 + 1, 30_000)]
         found = Finding(NOW + timedelta(days=1), "run", 1, 3, 30_000, 14_000)
         week = ask(jumped, NOW + timedelta(days=1), findings=[found]).weeks[0]
@@ -202,7 +202,7 @@ class TestHeldBack:
 
 class TestCeiling:
     def test_its_numbers_are_those_of_the_plans_first_week(self) -> None:
-        """The longest run of the week, the week, what is done of it, and the month's longest."""
+        """The week's longest run, its total, what is done of it, and the month's longest."""
         done = history([*STEADY, run(WEEKS * 7 + 1, 7_000)])
         planned = plan(done, NOW + timedelta(days=1), rules=RULES)
         found = ceiling(planned, done, rules=RULES)
@@ -215,7 +215,7 @@ class TestCeiling:
         assert "14.0 km were absorbed in 30 days" in found.basis
 
     def test_there_is_none_without_a_plan(self) -> None:
-        """And the basis says why."""
+        """The basis says why."""
         young = history(weekly((3, 3, 3, 4), first=WEEKS - 1))
         found = ceiling(plan(young, NOW, rules=RULES), young, rules=RULES)
 
@@ -224,11 +224,11 @@ class TestCeiling:
 
 
 class TestChange:
-    """What the plan has otherwise than the plan of a week before, which knew no more than then."""
+    """How a plan differs from the plan of a week before, made from that day's data."""
 
     RACE = race_in(11, 21.1)
     RAN = weekly(*[(6, 8, 6, 14)] * (WEEKS - 1), (5, 5, 5, 10))
-    """An easy week was the last, so that the coming one is like those before it."""
+    """The last week was easy, so that the coming one is like those before it."""
 
     def changed(self, week: Sequence[float], **asked: object) -> str:
         before = ask(self.RAN, race=self.RACE)
@@ -239,7 +239,7 @@ class TestChange:
         return found.why if found else ""
 
     def test_who_does_the_week_has_the_same_plan(self) -> None:
-        """34 km with 14.3 in the long run."""
+        """34 km with a long run of 14.3."""
         assert self.changed((6.5, 6.5, 6.5, 14.3)) == ""
 
     def test_a_missed_week_is_less(self) -> None:
@@ -247,7 +247,7 @@ class TestChange:
         assert self.changed(()) == "less"
 
     def test_a_shorter_long_run_is_told_though_the_week_was_run(self) -> None:
-        """34 km, the longest of them 9: the next long run is smaller, and that is why."""
+        """34 km with 9 as the longest: the next long run is smaller, for that reason."""
         race = race_in(15, 42.2)
         before = ask(self.RAN, race=race)
         lived = [*self.RAN, *weekly((8, 8.5, 8.3, 9), first=WEEKS)]
@@ -261,7 +261,7 @@ class TestChange:
         assert found.now_m < found.before_m
 
     def test_a_race_that_was_moved_is_told_even_if_the_week_stays(self) -> None:
-        """By what it was and what it is; pain and findings are told before it."""
+        """With its old and new date; pain and findings come first."""
         lived = [*self.RAN, *weekly((6.5, 6.5, 6.5, 14.3), first=WEEKS)]
         before = ask(self.RAN, race=self.RACE)
         later = replace(self.RACE, day=self.RACE.day + WEEK)
@@ -295,7 +295,7 @@ class TestChange:
 
 class TestDaysAfterAnAlert:
     def test_they_are_walk_rest_and_easy_runs_within_the_first_gentle_week(self) -> None:
-        """By the sessions before the day: the jump itself isn't seen."""
+        """By the sessions before the day: the jump itself doesn't count."""
         found = recovery(history([*STEADY, run(WEEKS * 7 - 1, 30_000)]), NOW, rules=RULES)
         first = [one.at_most_m for one in found.days if one.action == "easy"]
 
@@ -307,7 +307,7 @@ class TestDaysAfterAnAlert:
 
     @given(runners())
     def test_they_sum_to_at_most_the_gentle_week_of_the_plan(self, runs: list[Run]) -> None:
-        """No rest day has a run, none is longer than the gentle long run, none too short."""
+        """Rest days have no run, none is longer than the gentle long run, none too short."""
         found = recovery(history(runs), NOW, rules=RULES)
         built = absorbed(history(runs), NOW, rules=RULES)
         easy = [one.at_most_m for one in found.days if one.at_most_m is not None]
@@ -317,7 +317,7 @@ class TestDaysAfterAnAlert:
         assert all(1_000 <= metres <= 0.6 * built.long_m + 0.001 for metres in easy)
 
     def test_who_ran_nothing_before_has_days_without_a_figure(self) -> None:
-        """A figure that isn't known limits nothing, and no sum is named."""
+        """An unknown figure limits nothing, and no sum is given."""
         found = recovery(history([]), NOW, rules=RULES)
 
         assert (found.week_m, found.next_long_m) == (None, None)

@@ -1,4 +1,4 @@
-"""What stands out about an athlete of the practice, and who comes first."""
+"""What stands out about an athlete of the practice, and the order of athletes."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -58,12 +58,12 @@ def hurts(days: int, *flags: str, level: int = 4) -> CheckIn:
     ],
 )
 def test_what_stands_out(more: dict[str, object], concerns: tuple[str, ...]) -> None:
-    """Each thing by itself, to the day; who is paused needn't run."""
+    """Each reason by itself, to the day; a paused athlete needn't run."""
     assert standing_of(row(**more), now=NOW).concerns == concerns
 
 
 def test_it_is_said_since_when() -> None:
-    """A flag since its day; pain since the first answer after the last "fine"."""
+    """A flag since its first day; pain since the first answer after the last "fine"."""
     diary = [hurts(20), CheckIn(back(9), "fine"), hurts(6), hurts(3, "fever"), hurts(1)]
     one = standing_of(row(diary=diary), now=NOW)
     assert one.flags == {"fever": back(3)}
@@ -72,13 +72,13 @@ def test_it_is_said_since_when() -> None:
 
 
 def test_a_fortnight_without_an_answer_begins_anew() -> None:
-    """What was said long before it isn't the same pain."""
+    """An answer from long before isn't the same pain."""
     one = standing_of(row(diary=[hurts(30), hurts(3)]), now=NOW)
     assert one.unwell_since == back(3)
 
 
 def test_today_is_the_athletes_own() -> None:
-    """In Auckland it is tomorrow already, and the answer of a fortnight ago has run out."""
+    """In Auckland it's already tomorrow, and the answer of a fortnight ago has expired."""
     diary = [hurts(13)]
     assert standing_of(row(diary=diary), now=NOW).concerns == ("hurts",)
     there = row(diary=diary, timezone="Pacific/Auckland")
@@ -86,7 +86,7 @@ def test_today_is_the_athletes_own() -> None:
 
 
 def test_the_gravest_come_first() -> None:
-    """Emergency, red flag, who should be seen, hurts, warned, sore, and the rest by name."""
+    """Emergency, red flag, should be seen, hurts, warned, sore, then the rest by name."""
     expected = [
         row("Emergency", diary=[hurts(9, "weak_legs")]),
         row("Flag of yesterday", diary=[hurts(1, "fever")]),

@@ -1,4 +1,4 @@
-"""The routine: the shipped steps to the letter, own sets, recovery days, mistakes by line."""
+"""The routine: the shipped steps to the letter, custom sets, recovery days, mistakes with lines."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -51,7 +51,7 @@ def test_without_pain_of_the_si_joint_there_are_walk_and_tilts(pain: tuple[str, 
 
 @pytest.mark.parametrize("area", ["buttock", "low_back", "hip_front"])
 def test_pain_of_the_si_joint_adds_the_self_correction(area: str) -> None:
-    """Before the run and through the day; the stretch only for the buttock."""
+    """Before the run and throughout the day; the stretch for the buttock only."""
     steps = prescribe(SHIPPED, pain=[area], severity=1)
     assert keys_at("before", steps) == ["brisk-walk", "si-self-correction"]
     assert keys_at("through the day", steps) == ["si-self-correction", "pelvic-tilts"]
@@ -59,7 +59,7 @@ def test_pain_of_the_si_joint_adds_the_self_correction(area: str) -> None:
 
 
 def test_the_piriformis_stretch_is_never_before_a_run() -> None:
-    """It stands after activity, and under what not to do now."""
+    """It comes after activity, and in the list of what not to do now."""
     steps = prescribe(SHIPPED, pain=["buttock"], severity=3)
     (stretch,) = [step for step in steps if step.key == "piriformis-stretch"]
     assert stretch.when == ("after",)
@@ -67,7 +67,7 @@ def test_the_piriformis_stretch_is_never_before_a_run() -> None:
 
 
 def test_an_own_set_adds_steps_and_replaces_those_of_the_same_key() -> None:
-    """More particular wins: a set for an area before a general one, wherever it stands."""
+    """More specific wins: a set for an area overrides a general one, in any order."""
     own = Routine("Calf", (replace(STEP, key="brisk-walk", dose="8 minutes"), STEP), ("calf",))
     for routines in ((*SHIPPED, own), (own, *SHIPPED)):
         doses = {s.key: s.dose for s in prescribe(routines, pain=["calf"], severity=1)}
@@ -77,7 +77,7 @@ def test_an_own_set_adds_steps_and_replaces_those_of_the_same_key() -> None:
 
 
 def test_a_set_for_grave_findings_waits_for_one() -> None:
-    """Severity 3 brings it, 2 doesn't."""
+    """Severity 3 includes it, 2 doesn't."""
     own = Routine("Grave", (STEP,), severity=3)
     assert keys(prescribe([own], pain=[], severity=3)) == ["a"]
     assert prescribe([own], pain=[], severity=2) == ()
@@ -123,7 +123,7 @@ def test_a_mistake_is_said_with_its_line(wrong: str, right: str, words: str) -> 
     ],
 )
 def test_what_is_missing_is_said_where_it_should_be(text: str, words: str) -> None:
-    """A lack has the line of its table."""
+    """A missing key is reported with the line of its table."""
     with pytest.raises(RoutineError) as caught:
         parse_routines(text, name="routine.toml")
     assert words in str(caught.value)
@@ -131,7 +131,7 @@ def test_what_is_missing_is_said_where_it_should_be(text: str, words: str) -> No
 
 @pytest.mark.parametrize("video", ["http://x.example", "javascript:alert(1)", "https://x y", "x"])
 def test_a_film_is_an_https_address(video: str) -> None:
-    """Nothing else gets into a link."""
+    """No other scheme gets into a link."""
     text = SHIPPED_TEXT.replace('dose = "5 minutes"', f'dose = "5 minutes"\n  video = "{video}"')
     with pytest.raises(RoutineError, match="video is an address"):
         parse_routines(text, name="routine.toml")
@@ -139,6 +139,6 @@ def test_a_film_is_an_https_address(video: str) -> None:
 
 @given(st.text(max_size=300))
 def test_any_text_is_a_routine_or_a_mistake_with_a_line(text: str) -> None:
-    """No input ends in another error."""
+    """No input raises another error."""
     with pytest.raises(RoutineError, match=r"(?s)^r\.toml:\d+: "):
         parse_routines(text, name="r.toml")

@@ -1,4 +1,4 @@
-"""The thresholds: their published defaults, and what is refused."""
+"""The thresholds: their published defaults, and which values are refused."""
 
 from dataclasses import fields, replace
 
@@ -36,7 +36,7 @@ def test_the_defaults_are_the_published_ones() -> None:
 
 
 def test_the_defaults_pass_their_own_check() -> None:
-    """Nonsense begins elsewhere."""
+    """Only changed values can be nonsense."""
     check_rules(Rules())
 
 
@@ -99,5 +99,5 @@ def test_inverted_bands_are_refused_by_name(key: str, value: float, other: str) 
     "key", ["mail_every_days", "run_min_runs", "run_excess_m", "session_gap_min"]
 )
 def test_gates_may_be_left_open_with_zero(key: str) -> None:
-    """No budget, no least number, no excess, no joining: a choice, not a slip."""
+    """No budget, no minimum, no excess, no joining: zero is a valid choice."""
     check_rules(replace(Rules(), **{key: 0}))  # type: ignore[arg-type]  # one type for all keys

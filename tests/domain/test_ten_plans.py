@@ -1,4 +1,4 @@
-"""Ten plans that were looked at as a coach would, and what was seen, so that it stays so."""
+"""Ten plans reviewed as a coach would; the conclusions are kept as tests."""
 
 from itertools import pairwise
 
@@ -22,9 +22,9 @@ STATES = {
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_plan_is_what_a_coach_would_sign(case: Case) -> None:
-    """Small steps, no easy run as long as a long one of some length, a taper, weeks up to the race.
+    """Small steps, easy runs shorter than a long one, a taper, and weeks up to the race.
 
-    From one week to the next the long run grows by a tenth at most, but after an easier one.
+    From one week to the next the long run grows by at most a tenth, except after an easier one.
     """
     planned = case.plan()
     assert planned.state == STATES[case.name]
@@ -45,23 +45,23 @@ def test_a_plan_is_what_a_coach_would_sign(case: Case) -> None:
 
 
 def test_a_beginner_who_runs_twice_is_given_a_third_run_as_the_weeks_grow() -> None:
-    """Not two runs of fifteen kilometres: the second one is split before it is as long."""
+    """Instead of two runs of fifteen kilometres: the second one is split before it's as long."""
     planned = next(case for case in CASES if case.name.startswith("a beginner")).plan()
     easy = [len(week.easy_m) for week in planned.weeks if week.long_m]
     assert (easy[0], easy[-1]) == (1, 2)
 
 
 def test_a_week_that_is_held_down_is_called_an_easy_one() -> None:
-    """After twelve weeks off a month's rise is soon there: such a week builds nothing."""
+    """After twelve weeks off a month's rise would come soon, so such a week adds nothing."""
     planned = next(case for case in CASES if "12 weeks off" in case.name).plan()
     for before, after in pairwise(planned.weeks):
         assert after.kind != "build" or after.week_m > 0.86 * before.week_m or before.kind == "rest"
 
 
 def test_the_first_weeks_after_pain_and_after_an_alert_are_small() -> None:
-    """Rest, then half; seven tenths after a jump, however long that was.
+    """Rest, then half; seven tenths after a jump of any length.
 
-    After pain the long run is no larger a part of its week than before.
+    After pain the long run's share of its week is no larger than before.
     """
     by_name = {case.name: case.plan().weeks for case in CASES}
     pain = by_name["a half marathon in 10 weeks, with pain yesterday"]

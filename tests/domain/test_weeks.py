@@ -1,4 +1,4 @@
-"""Weeks from any weekday on, and one due hour a week in every zone."""
+"""Weeks starting on any weekday, and one due time a week in every zone."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, available_timezones
@@ -31,7 +31,7 @@ def test_a_week_begins_on_the_athletes_first_weekday() -> None:
 
 
 def test_weeks_are_summed_oldest_first_with_the_empty_ones() -> None:
-    """Runs are counted, the longest is a session's, unknown durations are none."""
+    """Runs are counted, the longest is a session, unknown durations are None."""
     runs = [
         run(0, 5000, hour=7),
         run(0, 6000, hour=8, run_id=100),
@@ -48,7 +48,7 @@ def test_weeks_are_summed_oldest_first_with_the_empty_ones() -> None:
 
 
 def test_the_week_that_holds_the_day_is_the_last_and_ends_with_it() -> None:
-    """What is run later isn't known yet."""
+    """Later runs of the week aren't known yet."""
     runs = [run(0, 5000), run(2, 6000), run(3, 7000)]
 
     (last,) = past_weeks(history(runs), until=day(2), count=1, week_starts=0)
@@ -58,7 +58,7 @@ def test_the_week_that_holds_the_day_is_the_last_and_ends_with_it() -> None:
 
 @given(runs=lives(), count=st.integers(1, 30), week_starts=st.sampled_from([0, 6]))
 def test_weeks_hold_every_run_of_their_days(runs: list[Run], count: int, week_starts: int) -> None:
-    """Seven days each, in a row, none missing, none counted twice."""
+    """Seven days each without gaps or overlaps."""
     until = runs[-1].day
     found = past_weeks(history(runs), until=until, count=count, week_starts=week_starts)
 
@@ -81,7 +81,7 @@ BERLIN_NIGHT = WeeklyHour(6, time(2, 30))
 
 
 def test_monday_morning_tells_of_the_week_that_ended_on_sunday() -> None:
-    """At seven in Berlin, six by Greenwich."""
+    """At seven in Berlin, which is six UTC."""
     for now in ("2026-11-16T06:00:00", "2026-11-19T12:00:00", "2026-11-23T05:59:59"):
         assert last_weekly_due(living_in("Europe/Berlin", WeeklyHour(), 0), at(now)) == WeeklyDue(
             date(2026, 11, 9), at("2026-11-16T06:00:00")
@@ -89,7 +89,7 @@ def test_monday_morning_tells_of_the_week_that_ended_on_sunday() -> None:
 
 
 def test_the_week_told_has_ended_by_the_day_it_is_told() -> None:
-    """Sunday evening tells of the week that ends that day, or that ended the day before."""
+    """Sunday evening covers the week that ends that day, or that ended the day before."""
     evening = WeeklyHour(6, time(20))
     now = at("2026-11-15T20:00:00")
 
@@ -103,14 +103,14 @@ def test_the_week_told_has_ended_by_the_day_it_is_told() -> None:
 
 
 def test_a_morning_of_the_weeks_last_day_tells_of_the_week_before() -> None:
-    """The long run of a Sunday isn't run yet at seven; no week may lose it."""
+    """Sunday's long run isn't done at seven, and no week may miss it."""
     athlete = living_in("UTC", WeeklyHour(6, time(7)))
     found = last_weekly_due(athlete, at("2026-11-15T07:00:00"))
     assert found.week_starts_on == date(2026, 11, 2)
 
 
 def test_an_hour_that_the_clock_skips_is_due_after_the_gap() -> None:
-    """Berlin has no 02:30 on 29 March 2026: it is due at 03:30 there."""
+    """Berlin has no 02:30 on 29 March 2026; the mail is due at 03:30 there."""
     found = next_weekly_due(living_in("Europe/Berlin", BERLIN_NIGHT, 0), at("2026-03-28T12:00:00"))
 
     assert found.due_at == at("2026-03-29T01:30:00")
@@ -126,7 +126,7 @@ def test_an_hour_that_comes_twice_is_due_once() -> None:
 
 
 def test_a_day_that_a_country_skips_still_has_its_mail() -> None:
-    """Samoa had no Friday 30 December 2011; the mail came on Saturday."""
+    """Samoa had no Friday 30 December 2011; the mail comes on Saturday."""
     friday = WeeklyHour(4, time(7))
 
     found = next_weekly_due(living_in("Pacific/Apia", friday, 0), at("2011-12-24T00:00:00"))
@@ -137,7 +137,7 @@ def test_a_day_that_a_country_skips_still_has_its_mail() -> None:
 
 @pytest.mark.parametrize("begin", ["2011-06-01T00:00:00", "2026-01-01T00:00:00"])
 def test_every_zone_has_one_mail_a_week(begin: str) -> None:
-    """A year of weeks in each zone of the world: each week once, none skipped, none early."""
+    """A year of weeks in each zone: each week once, none skipped, none early."""
     for zone in ZONES:
         now = at(begin)
         last = last_weekly_due(living_in(zone, BERLIN_NIGHT, 0), now)
@@ -164,7 +164,7 @@ def test_every_zone_has_one_mail_a_week(begin: str) -> None:
 def test_which_week_an_hour_tells_of_is_said(
     weekly: WeeklyHour, week_starts: int, days: int
 ) -> None:
-    """As it is then told."""
+    """The same week as in the mail sent then."""
     athlete = living_in("UTC", weekly, week_starts)
     assert told_days_after(athlete) == days
     due = next_weekly_due(athlete, at("2026-11-20 12:00"))
@@ -181,7 +181,7 @@ def test_which_week_an_hour_tells_of_is_said(
 def test_now_lies_between_the_last_due_and_the_next(
     seconds: int, zone: str, weekday: int, clock: time, week_starts: int
 ) -> None:
-    """And the two are a week apart, whenever one asks."""
+    """And the two are a week apart at any time."""
     instant = datetime.fromtimestamp(seconds, UTC)
     weekly = WeeklyHour(weekday, clock)
     last = last_weekly_due(living_in(zone, weekly, week_starts), instant)

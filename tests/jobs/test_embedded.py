@@ -1,4 +1,4 @@
-"""`easeback run` as a process: it mails what is dropped, once, and ends when it's told to."""
+"""`easeback run` as a process: it mails about dropped files once, and ends when told to."""
 
 import errno
 import os
@@ -38,7 +38,7 @@ ENDS_WITHIN_S = 5
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A folder with a database: Anna, who has run 8 km every second day."""
+    """A folder with a database: Anna has run 8 km every second day."""
     data = tmp_path / "data"
     data.mkdir()
     url = f"sqlite:///{data / 'easeback.db'}"
@@ -52,7 +52,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def environment(home: Path, port: int, **settings: str) -> dict[str, str]:
-    """What a worker is started with that mails to `port`."""
+    """The environment of a worker that sends mail to `port`."""
     around = {name: value for name, value in os.environ.items() if name[:9] != "EASEBACK_"}
     return {
         **around,
@@ -68,7 +68,7 @@ def environment(home: Path, port: int, **settings: str) -> dict[str, str]:
 
 @contextmanager
 def running(home: Path, port: int, **settings: str) -> Iterator[Process]:
-    """`easeback run` as of the test's evening, mailing to `port`; killed if it didn't end."""
+    """`easeback run` as of the test's evening, sending mail to `port`; killed if it doesn't end."""
     env = environment(home, port, **settings)
     words = ("--as-of", NOW.isoformat())
     with running_in(home, *words, env=env, ready="easeback runs") as process:
@@ -76,7 +76,7 @@ def running(home: Path, port: int, **settings: str) -> Iterator[Process]:
 
 
 def drop(home: Path) -> None:
-    """The spike of today, into the watched folder."""
+    """Drop today's spike into the watched folder."""
     (home / "data" / "inbox" / "spike.fit").write_bytes(run_file(12.0))
 
 
@@ -87,7 +87,7 @@ def column(home: Path, name: str, *, of: str) -> list[str]:
 
 
 def test_a_worker_that_starts_late_reads_before_it_tells_of_the_week(home: Path) -> None:
-    """Monday's mail is due; the run of the Sunday before lies in the inbox since."""
+    """Monday's mail is due; Sunday's run has been in the inbox since."""
     with (
         closing(Store.open(f"sqlite:///{home / 'data' / 'easeback.db'}")) as store,
         store.transaction() as tx,
@@ -106,7 +106,7 @@ def test_a_worker_that_starts_late_reads_before_it_tells_of_the_week(home: Path)
 
 
 def test_a_dropped_files_alert_arrives_once_within_fifteen_seconds(home: Path) -> None:
-    """With the settings as they come; and SIGTERM ends the worker in time."""
+    """With default settings; and SIGTERM ends the worker in time."""
     with SmtpServer() as server, running(home, server.port) as process:
         drop(home)
         process.wait_for(lambda: bool(server.mails), ARRIVES_WITHIN_S)
@@ -124,7 +124,7 @@ def test_a_dropped_files_alert_arrives_once_within_fifteen_seconds(home: Path) -
 def test_ctrl_c_and_sighup_end_it_as_cleanly(
     home: Path, how: signal.Signals, expected: int
 ) -> None:
-    """No traceback; after SIGHUP a status with which systemd starts it again, by new settings."""
+    """No traceback; SIGHUP ends with a status on which systemd restarts it, with new settings."""
     with SmtpServer() as server, running(home, server.port) as process:
         status, took_s = process.end(how)
         assert status == expected, process.lines
@@ -138,7 +138,7 @@ def test_ctrl_c_and_sighup_end_it_as_cleanly(
     ids=["nobody hears it", "it may have 64 files open"],
 )
 def test_a_worker_in_narrow_circumstances_works_all_the_same(home: Path, around: str) -> None:
-    """As some supervisors leave it: with standard error closed, or few descriptors."""
+    """As under some supervisors: with standard error closed, or few file descriptors."""
     worker = (sys.executable, "-m", "worker", "run", "--as-of", NOW.isoformat())
     with (
         SmtpServer() as server,
@@ -160,7 +160,7 @@ def test_a_worker_in_narrow_circumstances_works_all_the_same(home: Path, around:
 
 
 def test_a_mail_server_that_hangs_keeps_nobody_from_ending(home: Path) -> None:
-    """What hung at the dot, and nobody had taken, goes out once after the restart."""
+    """A mail that hung at the dot without being accepted is sent once after the restart."""
     quick = {"EASEBACK_INBOX__EVERY": "200 ms"}
     with SmtpServer() as server:
         server.fail("dot", "hang", times=None)
@@ -180,7 +180,7 @@ def test_a_mail_server_that_hangs_keeps_nobody_from_ending(home: Path) -> None:
 
 
 def test_a_port_that_is_taken_at_the_start_is_told_and_taken_later(home: Path) -> None:
-    """Mail goes out meanwhile; the pages come once the port is free."""
+    """Mail is sent meanwhile; the pages come once the port is free."""
     with socket.create_server(("127.0.0.1", 0)) as taken, SmtpServer() as server:
         port = taken.getsockname()[1]
         web = {"EASEBACK_WEB__ENABLED": "true", "EASEBACK_WEB__PORT": str(port)}
@@ -212,7 +212,7 @@ def test_a_port_that_is_taken_at_the_start_is_told_and_taken_later(home: Path) -
 
 @pytest.mark.parametrize("start", range(3))
 def test_a_start_with_nobody_there_is_quiet(tmp_path: Path, start: int) -> None:
-    """Whatever its settings: no error, nothing locked, ready from the first answer on."""
+    """With any settings: no error, nothing locked, ready from the first answer on."""
     del start
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -245,7 +245,7 @@ def ran(
     until: Callable[[], object],
     end: Callable[[str], None] = end_at_once,
 ) -> bool:
-    """Run these jobs until something is so; whether all had ended."""
+    """Run these jobs until a condition is true; returns whether all had ended."""
     worker = EmbeddedWorker(services, lambda: NOW, end=end)
 
     def stop() -> None:
@@ -266,7 +266,7 @@ SOON = Rhythm(timedelta(milliseconds=20))
 
 
 def test_a_job_that_fails_is_said_and_goes_on(services: Services) -> None:
-    """Its trouble stands in the store, and goes when it works again."""
+    """Its error is in the store, and is removed when it works again."""
     outcomes: list[object] = []
 
     def work(*_: object) -> None:
@@ -295,7 +295,7 @@ def test_a_job_that_keeps_failing_leaves_its_trouble_in_the_store(services: Serv
 def test_what_nobody_expected_is_logged_in_full_once(
     services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not at each run, every two seconds, until somebody mends it."""
+    """Not at each run, every two seconds, until it's fixed."""
     count: list[int] = []
 
     def work(*_: object) -> None:
@@ -318,7 +318,7 @@ def test_what_nobody_expected_is_logged_in_full_once(
 def test_a_worker_short_of_memory_ends_and_says_so(
     services: Services, error: Exception, why: str | None
 ) -> None:
-    """What starts it starts it again; short of files only, the other jobs go on."""
+    """Its supervisor restarts it; if only file descriptors are short, the other jobs go on."""
     ended, count = list[str](), list[int]()
 
     def work(*_: object) -> None:
@@ -337,7 +337,7 @@ def test_a_worker_short_of_memory_ends_and_says_so(
 def test_a_worker_that_gets_no_thread_ends_and_says_so(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The scheduler alone would go on for ever, and do nothing."""
+    """The scheduler alone would go on forever without doing anything."""
     ended = list[str]()
 
     def refuse(*_: object) -> None:
@@ -350,7 +350,7 @@ def test_a_worker_that_gets_no_thread_ends_and_says_so(
 
 
 def test_a_job_that_never_ends_its_first_run_is_missed_by_everybody(services: Services) -> None:
-    """It has no end to be told of, so it's told of from the worker's beginning on."""
+    """It never records an end, so it counts as missing from the worker's start."""
     ended, ran_quick = threading.Event(), list[int]()
     jobs = (
         Job("deliver", SOON, lambda *_: ended.wait(20)),
@@ -376,7 +376,7 @@ def test_a_job_that_never_ends_its_first_run_is_missed_by_everybody(services: Se
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_no_job_runs_once_the_database_has_gone(services: Services) -> None:
-    """Nobody knows what was done; back in its place, the work goes on."""
+    """Nothing could be recorded; with the database back in place, the work continues."""
     runs: list[int] = []
     worker = EmbeddedWorker(services, lambda: NOW)
     thread = threading.Thread(
@@ -401,7 +401,7 @@ def test_no_job_runs_once_the_database_has_gone(services: Services) -> None:
 
 
 def test_a_job_never_runs_beside_itself_and_delays_no_other(services: Services) -> None:
-    """A slow one is waited for by nobody."""
+    """No other job waits for a slow one."""
     at_work, most, quick = list[int](), list[int](), list[int]()
 
     def slow(*_: object) -> None:
@@ -421,7 +421,7 @@ def test_a_job_never_runs_beside_itself_and_delays_no_other(services: Services) 
 
 
 def test_a_clock_as_of_goes_on_from_there() -> None:
-    """And without one it's the present."""
+    """Without one it's the current time."""
     then = datetime(2027, 3, 1, tzinfo=UTC)
     assert timedelta(0) <= clock_as_of(then.isoformat())() - then < timedelta(seconds=5)
     assert abs(clock_as_of(None)() - datetime.now(UTC)) < timedelta(seconds=5)

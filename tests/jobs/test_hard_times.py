@@ -1,4 +1,4 @@
-"""The worker as a process, against servers on loopback, when the times are hard."""
+"""The worker as a process, with failing servers on loopback."""
 
 import json
 import os
@@ -29,7 +29,7 @@ MONDAY = datetime(2026, 11, 23, 6, tzinfo=UTC)
 
 
 def around(home: Path, post: SmtpServer, **more: str) -> dict[str, str]:
-    """What a worker in this folder is told."""
+    """The environment of a worker in this folder."""
     mine = {name: value for name, value in os.environ.items() if name[:9] != "EASEBACK_"}
     return mine | {
         "PYTHONPATH": str(ROOT),
@@ -43,7 +43,7 @@ def around(home: Path, post: SmtpServer, **more: str) -> dict[str, str]:
 
 
 def weekly_of(post: SmtpServer) -> tuple[str, str]:
-    """Subject and text of the weekly mail that the server took."""
+    """Subject and text of the weekly mail that the server accepted."""
     mails = [message_from_bytes(mail.content, policy=policy.default) for mail in post.mails]
     (weekly,) = [mail for mail in mails if mail["X-Easeback-Kind"] == "weekly"]
     text = weekly.get_body(("plain",))
@@ -57,14 +57,14 @@ def has_weekly(post: SmtpServer) -> bool:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """Strava, three weeks before the Monday on which everything happens."""
+    """Strava, three weeks before the Monday of the tests."""
     with running(Service(clock=Clock(MONDAY - 21 * DAY))) as server:
         yield server
 
 
 @pytest.fixture
 def strava(server: Server, tmp_path: Path) -> Iterator[StravaApp]:
-    """Mira, connected and read; then the worker stood still, and Monday's mail is due."""
+    """Mira, connected and synced; then the worker was stopped, and Monday's mail is due."""
     (tmp_path / "data").mkdir()
     with strava_app(server, tmp_path / "data") as made:
         mira, account = made.connected()
@@ -94,7 +94,7 @@ def started(home: Path, env: Mapping[str, str]) -> AbstractContextManager[Proces
 def test_sundays_run_at_a_service_is_read_before_mondays_mail_tells_of_the_week(
     strava: StravaApp, tmp_path: Path
 ) -> None:
-    """The worker starts when the mail is due already."""
+    """The worker starts when the mail is already due."""
     with SmtpServer() as post:
         env = around(tmp_path, post, **of_strava(strava))
         with started(tmp_path, env) as worker:
@@ -107,7 +107,7 @@ def test_sundays_run_at_a_service_is_read_before_mondays_mail_tells_of_the_week(
 def test_a_service_that_let_us_in_no_more_is_told_as_blindness_and_not_as_a_quiet_week(
     strava: StravaApp, tmp_path: Path
 ) -> None:
-    """Since when nothing can be seen."""
+    """And since when nothing could be read."""
     strava.service.tokens.consents.clear()
     strava.service.tokens.live.clear()
     with SmtpServer() as post:
@@ -123,7 +123,7 @@ def test_a_service_that_let_us_in_no_more_is_told_as_blindness_and_not_as_a_quie
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """Anna, and a run of today in her inbox."""
+    """Anna, with a run of today in her inbox."""
     (tmp_path / "data" / "inbox").mkdir(parents=True)
     put_empty_database(tmp_path / "data" / "easeback.db")
     with writing_into(tmp_path) as tx:
@@ -143,7 +143,7 @@ main()
 
 
 def test_after_a_leap_of_sixty_days_the_work_goes_on_without_sweat(home: Path) -> None:
-    """What comes into the inbox then is read; little is computed and kept; SIGTERM is obeyed."""
+    """Later files are still read; little CPU and memory is used; SIGTERM works."""
     with SmtpServer() as post:
         env = around(home, post, EASEBACK_INBOX__EVERY="1 s")
         with running_in(home, env=env, ready="easeback runs", program=("-c", LEAPS)) as worker:
@@ -184,20 +184,20 @@ def imported(home: Path) -> int:
 
 
 def cpu_s(worker: Process) -> float:
-    """What it has computed so far, by Linux's own account."""
+    """Its processor time in seconds, as reported by Linux."""
     fields = Path(f"/proc/{worker.popen.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def most_mb(worker: Process) -> float:
-    """The most memory that it ever had."""
+    """Its peak memory in MB."""
     lines = Path(f"/proc/{worker.popen.pid}/status").read_text().splitlines()
     (peak,) = [line.split()[1] for line in lines if line.startswith("VmHWM")]
     return int(peak) / 1024
 
 
 def test_a_sender_that_is_refused_keeps_its_mail_and_is_said(home: Path) -> None:
-    """A daily limit: the mail waits, `status` says why, and it goes once it's taken."""
+    """A daily limit: the mail waits, `status` says why, and it's sent once it's accepted."""
     with writing_into(home) as tx:
         tx.outbox.enqueue(
             tx.athletes.all()[0], kind="weekly", key="w", message_id="<w@example.org>",

@@ -1,4 +1,4 @@
-"""A clock that is wrong for a while ends no mail and tells no week before its time."""
+"""A clock that is wrong for a while expires no mail and sends no weekly mail early."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ SUNDAY = datetime(2026, 11, 22, 11, tzinfo=UTC)
 
 
 class Machine:
-    """Its clock can be set, what it counts can't."""
+    """A machine whose wall clock can be set, and whose monotonic clock can't."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
@@ -47,7 +47,7 @@ class Machine:
 
 @pytest.mark.parametrize("by", [8 * DAY, -8 * DAY, 2 * HOUR, 20 * 365 * DAY])
 def test_a_leap_is_doubted_until_it_has_stood(by: timedelta) -> None:
-    """It is said meanwhile; time that passes isn't one."""
+    """It's reported meanwhile; ordinary passing of time isn't a leap."""
     machine = Machine(SUNDAY)
     guard = machine.guard()
     assert not guard.doubts(machine.passes(3600))
@@ -59,7 +59,7 @@ def test_a_leap_is_doubted_until_it_has_stood(by: timedelta) -> None:
 
 
 def test_a_leap_that_is_taken_back_leaves_nothing() -> None:
-    """45 s in the future and back: the first time was right."""
+    """45 s into the future and back: the first time was right."""
     machine = Machine(SUNDAY)
     guard = machine.guard()
     assert guard.doubts(machine.leaps(8 * DAY))
@@ -69,7 +69,7 @@ def test_a_leap_that_is_taken_back_leaves_nothing() -> None:
 
 
 def test_each_new_leap_has_to_stand_anew() -> None:
-    """A clock that goes on leaping isn't trusted at all."""
+    """A clock that keeps leaping isn't trusted at all."""
     machine = Machine(SUNDAY)
     guard = machine.guard()
     for _ in range(5):
@@ -78,7 +78,7 @@ def test_each_new_leap_has_to_stand_anew() -> None:
 
 
 def test_a_clock_that_is_kept_in_time_is_trusted() -> None:
-    """Seconds a day, either way."""
+    """Corrections of seconds a day, in either direction."""
     machine = Machine(SUNDAY)
     guard = machine.guard()
     for seconds in (-40, 40, 20, -59):
@@ -87,7 +87,7 @@ def test_a_clock_that_is_kept_in_time_is_trusted() -> None:
 
 
 def test_a_start_long_after_the_last_worker_is_sure_only_a_little_later() -> None:
-    """Off for a week, or a clock that is a week ahead: nobody knows yet."""
+    """A week of downtime, or a clock a week ahead: it can't be known yet."""
     machine = Machine(SUNDAY)
     guard = machine.guard(last=SUNDAY - 7 * DAY)
     assert guard.doubts(machine.now)
@@ -107,7 +107,7 @@ def test_a_start_before_the_last_workers_time_is_a_leap() -> None:
 
 @pytest.mark.parametrize("last", [None, SUNDAY, SUNDAY - HOUR])
 def test_a_restart_is_sure_at_once(last: datetime | None) -> None:
-    """And so is the first start of all."""
+    """And so is the very first start."""
     assert not Machine(SUNDAY).guard(last).doubts(SUNDAY)
 
 
@@ -116,14 +116,14 @@ def test_a_restart_is_sure_at_once(last: datetime | None) -> None:
 
 @dataclass
 class Passes:
-    """Passes by cron on one machine, which may be started anew."""
+    """Passes by cron on one machine, which may be rebooted."""
 
     app: App
     machine: Machine
     boot: str | None = f"{BOOT_TICK} 1"
 
     def look(self) -> str | None:
-        """What the next pass has to say of its clock."""
+        """What the next pass reports about its clock."""
         with self.app.services.store.transaction() as tx:
             return leap_between_passes(
                 tx, self.machine.now, boot=self.boot, counted_s=self.machine.counted_s
@@ -143,7 +143,7 @@ def passes(app: App) -> Passes:
 def test_a_pass_doubts_a_clock_that_leapt_since_the_one_before(
     passes: Passes, by: timedelta
 ) -> None:
-    """Until it has stood; and again where it's set right."""
+    """Until it has been stable; and again when it's corrected."""
     assert passes.look() is None
     passes.machine.passes(600)
     assert passes.look() is None
@@ -157,7 +157,7 @@ def test_a_pass_doubts_a_clock_that_leapt_since_the_one_before(
 
 
 def test_passes_days_apart_on_a_machine_that_stays_up_doubt_nothing(passes: Passes) -> None:
-    """What the machine counted says that the time has passed; a clock kept in time is no leap."""
+    """The monotonic clock confirms that time has passed; small corrections aren't leaps."""
     for days in (1, 30, 400):
         passes.machine.passes(days * 86_400)
         passes.machine.leaps(timedelta(seconds=40))
@@ -165,7 +165,7 @@ def test_passes_days_apart_on_a_machine_that_stays_up_doubt_nothing(passes: Pass
 
 
 def test_a_pass_after_the_machine_was_off_believes_any_later_time(passes: Passes) -> None:
-    """Nobody counted meanwhile; an earlier time is a leap, once."""
+    """No clock was counting meanwhile; an earlier time is a leap, once."""
     passes.look()
     passes.boots(off=7 * DAY)
     assert passes.look() is None
@@ -177,7 +177,7 @@ def test_a_pass_after_the_machine_was_off_believes_any_later_time(passes: Passes
 
 
 def test_where_boots_cant_be_told_apart_only_an_earlier_time_is_a_leap(passes: Passes) -> None:
-    """It is over once it has stood."""
+    """It's over once the clock has been stable."""
     passes.boot = None
     passes.look()
     passes.machine.leaps(8 * DAY)
@@ -190,7 +190,7 @@ def test_where_boots_cant_be_told_apart_only_an_earlier_time_is_a_leap(passes: P
 
 @pytest.mark.skipif(boot_name() is None, reason="the system doesn't tell boots apart")
 def test_once_says_that_the_clock_leapt_and_tells_no_week(tmp_path: Path) -> None:
-    """`status` says so too; a made-up time is nobody's leap."""
+    """`status` says so too; a time given by --as-of isn't a leap."""
     add = ("athlete", "add", "--name", "Anna", "--email", "anna@example.org")
     env = {"EASEBACK_DATA_DIR": str(tmp_path / "data")}
     easeback(*add, "--timezone", "UTC", cwd=tmp_path, env=env)
@@ -214,12 +214,12 @@ def test_once_says_that_the_clock_leapt_and_tells_no_week(tmp_path: Path) -> Non
     store.close()
 
 
-# What it keeps from happening
+# What it prevents
 
 
 @pytest.fixture
 def guarded(app: App) -> Callable[[timedelta], App]:
-    """The works on a machine whose clock leaps by so much."""
+    """The services on a machine whose clock leaps by a given time."""
     app.now = SUNDAY
     machine = Machine(SUNDAY)
     app.services = replace(app.services, doubts=machine.guard().doubts)
@@ -234,7 +234,7 @@ def guarded(app: App) -> Callable[[timedelta], App]:
 def test_a_clock_ahead_for_a_while_ends_no_mail(
     app: App, guarded: Callable[[timedelta], App]
 ) -> None:
-    """Eight days ahead nothing waits any longer than it may; set right again, it goes out."""
+    """Eight days ahead mails are past their expiry; with the clock corrected they're sent."""
     anna = app.athlete(weekly=WeeklyHour(0, time(7)))
     app.runs(anna, [])
     app.mailer.answers = [refused()]
@@ -251,7 +251,7 @@ def test_a_clock_ahead_for_a_while_ends_no_mail(
 def test_a_mail_that_is_refused_while_the_clock_is_ahead_is_tried_soon_after(
     app: App, guarded: Callable[[timedelta], App]
 ) -> None:
-    """It was under way when the clock leapt; neither its end nor its next try is in the future."""
+    """It was being sent when the clock leapt; neither its end nor its next try is in the future."""
     anna = app.athlete(weekly=WeeklyHour(0, time(7)))
     with app.services.store.transaction() as tx:
         tx.athletes.weekly_done(anna, next_at=app.now)
@@ -273,7 +273,7 @@ def test_a_mail_that_is_refused_while_the_clock_is_ahead_is_tried_soon_after(
 def test_a_clock_ahead_for_a_while_tells_no_week(
     app: App, guarded: Callable[[timedelta], App]
 ) -> None:
-    """The week that isn't over is told when it is."""
+    """The unfinished week is mailed when it's over."""
     app.athlete(timezone="UTC", weekly=WeeklyHour(0, time(7)))
     guarded(8 * DAY).pass_on()
     assert app.mailer.kinds() == []
@@ -289,7 +289,7 @@ def test_a_clock_ahead_for_a_while_tells_no_week(
 def test_a_week_that_was_told_before_its_end_is_told_again(
     app: App, ahead: timedelta, is_sent: bool
 ) -> None:
-    """By a clock that was ahead for longer than a leap is doubted; what wasn't sent yet isn't."""
+    """By a clock that was ahead for longer than a leap is doubted; if unsent, it isn't repeated."""
     app.now = SUNDAY - 7 * DAY
     app.athlete(timezone="UTC", weekly=WeeklyHour(0, time(7)))
     app.now = SUNDAY - 6 * DAY

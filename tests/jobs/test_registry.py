@@ -1,4 +1,4 @@
-"""The list of jobs is the only one: whatever runs or watches jobs knows these and no others."""
+"""The list of jobs is the only one: schedulers and health checks know these jobs and no others."""
 
 import ast
 import threading
@@ -39,7 +39,7 @@ def tasks() -> list[AthleteTask]:
 
 
 def test_the_jobs_keep_the_names_that_stand_in_databases() -> None:
-    """Ticks of an earlier version go on to mean the same."""
+    """Ticks of an earlier version keep their meaning."""
     assert tuple(job.name for job in JOBS) == NAMES
     assert tuple(patience_of(JOBS)) == WATCHED
 
@@ -52,7 +52,7 @@ def test_names_on_the_queue_are_unique() -> None:
 
 @pytest.mark.parametrize("module", SCHEDULERS)
 def test_no_scheduler_names_a_job(module: str) -> None:
-    """Nor any task: what it runs comes from the list alone."""
+    """Nor a task: what it runs comes from the list alone."""
     text = (ROOT / "worker" / "jobs" / f"{module}.py").read_text("utf-8")
     said = {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)}
     assert said.isdisjoint({*NAMES, *(task.name for task in tasks())})
@@ -93,7 +93,7 @@ def test_the_embedded_scheduler_runs_and_records_every_job(services: Services) -
 
 
 def test_a_cluster_has_a_check_of_every_job_and_each_of_its_tasks() -> None:
-    """And a task for the batches of those that are done in batches."""
+    """And a task for each job that's done in batches."""
     pytest.importorskip("procrastinate")
     from procrastinate.testing import InMemoryConnector
 
@@ -121,7 +121,7 @@ def troubled(app: App) -> Iterator[str]:
 
 
 def test_status_readyz_and_the_ping_watch_every_job(app: App) -> None:
-    """Whichever fails, each of them says so, and nothing else."""
+    """Each of them reports a failing job, and nothing else."""
     for name in troubled(app):
         with app.services.store.reading() as tx:
             for audience in Audience:
@@ -130,7 +130,7 @@ def test_status_readyz_and_the_ping_watch_every_job(app: App) -> None:
 
 
 def test_a_worker_that_joins_others_keeps_their_ticks(services: Services) -> None:
-    """One that works alone begins with none."""
+    """A worker that runs alone starts with none."""
     with services.store.transaction() as tx:
         for name in (*NAMES, "gone"):
             tx.progress.ticked(name, at=App.now)

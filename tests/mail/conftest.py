@@ -1,4 +1,4 @@
-"""An authority of the tests' own, and a certificate of it."""
+"""A test certificate authority, and a certificate by it."""
 
 from pathlib import Path
 
@@ -18,6 +18,6 @@ def certificate(authority: trustme.CA) -> trustme.LeafCert:
 
 @pytest.fixture
 def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The operator trusts the test's authority, in the way the documentation says."""
+    """The operator trusts the test authority as the documentation says."""
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))

@@ -1,4 +1,4 @@
-"""What tests of SMTP share: a mailer to a made server, and how one mail is sent."""
+"""Shared by tests of SMTP: a mailer for a test server, and sending one mail."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ def mailer(server: SmtpServer, *, timeouts: Timeouts = USUAL, **changes: object)
 def send(
     post: SmtpMailer, recipient: str = "runner@example.org", dots: list[str] | None = None
 ) -> None:
-    """Send MIME, noting in `dots` that the moment before the final dot came."""
+    """Send MIME; `dots` notes the moment before the final dot."""
     log = [] if dots is None else dots
     post.send(
         MIME,

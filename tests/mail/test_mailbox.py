@@ -1,4 +1,4 @@
-"""The mailbox folder: mail as files, whole, once, and for nobody else to read."""
+"""The mailbox folder: mails as complete files, once, and private."""
 
 import email
 import os
@@ -29,7 +29,7 @@ def send(folder: Path, content: bytes) -> None:
 
 
 def test_a_mail_is_a_file_named_for_its_date_and_kind(tmp_path: Path) -> None:
-    """Sorted by name is sorted by time, and the content is the mail byte for byte."""
+    """Sorting by name is sorting by time, and the content is the mail byte for byte."""
     send(tmp_path / "mailbox", mime(kind="weekly"))
     (file,) = (tmp_path / "mailbox").iterdir()
     assert file.name.startswith("2026-03-14T070205Z_weekly_")
@@ -39,7 +39,7 @@ def test_a_mail_is_a_file_named_for_its_date_and_kind(tmp_path: Path) -> None:
 
 
 def test_the_same_mail_twice_is_one_file(tmp_path: Path) -> None:
-    """A resend after a kill replaces the file by itself; another mail gets its own."""
+    """Resending after a kill replaces the file; another mail gets its own."""
     for _ in range(2):
         send(tmp_path, mime())
     send(tmp_path, mime(number=2))
@@ -47,7 +47,7 @@ def test_the_same_mail_twice_is_one_file(tmp_path: Path) -> None:
 
 
 def test_mail_is_private(tmp_path: Path) -> None:
-    """It speaks of somebody's body: folder and files are their owner's alone."""
+    """Mails are about health: folder and files are private to their owner."""
     send(tmp_path / "mailbox", mime())
     (file,) = (tmp_path / "mailbox").iterdir()
     assert file.stat().st_mode & 0o077 == 0
@@ -55,7 +55,7 @@ def test_mail_is_private(tmp_path: Path) -> None:
 
 
 def test_the_mail_appears_only_after_the_moment_before_the_dot(tmp_path: Path) -> None:
-    """The outbox commits first, and nothing half-written ever bears an .eml name."""
+    """The outbox commits first, and no partial file ever has an .eml name."""
     seen: list[list[Path]] = []
     MailboxMailer(tmp_path).send(
         mime(), sender="", recipient="", before_dot=lambda: seen.append([*tmp_path.glob("*.eml")])
@@ -65,7 +65,7 @@ def test_the_mail_appears_only_after_the_moment_before_the_dot(tmp_path: Path) -
 
 
 def test_a_failing_commit_leaves_nothing(tmp_path: Path) -> None:
-    """Where the outbox can't note it, no file stays behind."""
+    """If the outbox can't record it, no file stays behind."""
 
     def disk_full() -> None:
         raise RuntimeError("disk full")
@@ -76,7 +76,7 @@ def test_a_failing_commit_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_is_a_temporary_error_in_words(tmp_path: Path) -> None:
-    """The mail waits until somebody mends the folder."""
+    """The mail waits until the folder is repaired."""
     (tmp_path / "mailbox").write_text("a file in the way")
     for act in (
         lambda: send(tmp_path / "mailbox", mime()),
@@ -101,7 +101,7 @@ def test_a_full_disk_is_a_temporary_error_in_words(tmp_path: Path) -> None:
 
 
 def test_the_check_leaves_no_trace(tmp_path: Path) -> None:
-    """It tries the folder and says where mail goes."""
+    """It tests the folder and says where mail goes."""
     assert str(tmp_path) in MailboxMailer(tmp_path).check()
     assert os.listdir(tmp_path) == []  # noqa: PTH208  names are all that matters
 

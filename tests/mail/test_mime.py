@@ -1,4 +1,4 @@
-"""The bytes of a mail: what every server takes and every reader shows."""
+"""The bytes of a mail: accepted by every server and shown by every reader."""
 
 import email
 import re
@@ -70,7 +70,7 @@ def test_headers_say_who_what_when_and_that_a_machine_wrote() -> None:
 
 
 def test_text_and_html_are_alternatives_with_images_beside_the_html() -> None:
-    """A reader without HTML gets the text alone; the picture shows without being asked for."""
+    """A reader without HTML gets the text alone; pictures are inline."""
     message = read(render(images=(("weeks@easeback", PNG),)))
     assert message.get_content_type() == "multipart/alternative"
     plain, related = message.iter_parts()
@@ -84,7 +84,7 @@ def test_text_and_html_are_alternatives_with_images_beside_the_html() -> None:
 
 
 def test_the_same_mail_is_the_same_bytes() -> None:
-    """Boundaries aren't random, so that a mail made twice is one mail."""
+    """Boundaries aren't random, so that a mail made twice is the same mail."""
     assert render(images=(("a@b", PNG),)) == render(images=(("a@b", PNG),))
 
 
@@ -98,7 +98,7 @@ def test_an_extra_header_replaces_ours() -> None:
 
 @pytest.mark.parametrize("name", ["List-Unsubscribe", "References", "In-Reply-To"])
 def test_long_addresses_and_identifiers_stay_whole(name: str) -> None:
-    """Folded into encoded words, as the standard policy does, one-click unsubscribe is dead."""
+    """Folding it into encoded words, as the standard policy does, breaks one-click unsubscribe."""
     value = f"<https://example.org/unsubscribe/{'x' * 300}>"
     assert f"{name}: {value}\r\n".encode() in render(extra=((name, value),))
     long_id = f"<{'m' * 120}@example.org>"
@@ -106,7 +106,7 @@ def test_long_addresses_and_identifiers_stay_whole(name: str) -> None:
 
 
 def test_subjects_and_names_fold_as_encoded_words_of_legal_length() -> None:
-    """RFC 2047: no encoded word over 75 characters, and the sentence comes back as it was."""
+    """RFC 2047: no encoded word over 75 characters, and decoding restores the text."""
     subject = "Samstags 14,2 km waren das 1,6-Fache deiner längsten Läufe, für März " * 3
     mime = render(subject=subject.strip(), sender="Praxis für Läufer <may@clinic.example>")
     words = re.findall(rb"=\?[^?]*\?[^?]*\?[^?]*\?=", mime)
@@ -128,7 +128,7 @@ def test_subjects_and_names_fold_as_encoded_words_of_legal_length() -> None:
     ],
 )
 def test_no_text_becomes_a_header(hostile: str) -> None:
-    """Whatever ends a line somewhere ends none here."""
+    """Nothing that any program treats as a line end ends a line here."""
     mime = render(
         subject=hostile,
         sender=f"{hostile} <easeback@example.org>",
@@ -144,13 +144,13 @@ def test_no_text_becomes_a_header(hostile: str) -> None:
 
 @pytest.mark.parametrize("nobody", ["", "ann", "ann@", "@example.org", "a b@c d", "(((", '"@"'])
 def test_what_is_no_address_stands_in_no_header(nobody: str) -> None:
-    """The mail can still be made and looked at; delivering it is refused elsewhere."""
+    """The mail can still be composed; its delivery is refused elsewhere."""
     message = read(render(recipient=nobody, reply_to=nobody))
     assert message["To"] == "undisclosed-recipients:;"
 
 
 def test_an_address_beyond_ascii_is_written_as_itself() -> None:
-    """Encoded words have no place in an address; such a mail travels as UTF-8."""
+    """Encoded words aren't allowed in an address; such a mail is sent as UTF-8."""
     mime = render(recipient="jürgen@exämple.org")
     assert "To: jürgen@xn--exmple-cua.org\r\n".encode() in mime
 
@@ -159,7 +159,7 @@ def test_an_address_beyond_ascii_is_written_as_itself() -> None:
 def test_whatever_the_words_the_mail_is_lawful(
     subject: str, text: str, html: str, name: str, recipient: str
 ) -> None:
-    """CRLF, no line over 998 (a body's over 76), both parts there, for any text at all."""
+    """CRLF, no line over 998 bytes (76 in a body), both parts present, for any text."""
     mime = render(
         subject=subject, text=text, html=html, reply_to=name, sender=name, recipient=recipient,
         images=(("a@b", PNG),),
@@ -176,7 +176,7 @@ def test_whatever_the_words_the_mail_is_lawful(
 
 @given(text=SOUND_TEXT, html=SOUND_TEXT)
 def test_both_parts_arrive_as_written(text: str, html: str) -> None:
-    """Nothing is lost or changed on the way but the line at the end."""
+    """Nothing is lost or changed except the final line break."""
     message = read(render(text=text, html=html))
     for kind, written in (("plain", text), ("html", html)):
         assert part(message, kind).replace("\r\n", "\n").rstrip("\n") == written.rstrip("\n")
@@ -187,7 +187,7 @@ def test_both_parts_arrive_as_written(text: str, html: str) -> None:
 def test_another_recipient_changes_the_to_and_not_a_byte_beside_it(
     before: str, recipient: str
 ) -> None:
-    """Each line still ends in CR LF; a bare LF would be a server's to make sense of."""
+    """Each line still ends in CRLF; a bare LF would be up to the server."""
     mime = render(recipient=before)
     anew = readdressed(mime, recipient)
     assert not re.search(rb"(?<!\r)\n", anew)

@@ -1,4 +1,4 @@
-"""SMTP delivery against a real server: the way it should go, and every way it can fail."""
+"""SMTP delivery to a real server: success, and every kind of failure."""
 
 import email
 from dataclasses import replace
@@ -11,7 +11,7 @@ import trustme
 from simulators.smtp_server import STEPS, SmtpServer, Step
 from tests.mail.sending import LOGIN, MIME, SHORT, USUAL, mailer, refused, send
 
-# The way it should go
+# Success
 
 
 @pytest.mark.usefixtures("trusted")
@@ -20,7 +20,7 @@ from tests.mail.sending import LOGIN, MIME, SHORT, USUAL, mailer, refused, send
 def test_sends_encrypted_and_logged_in(
     certificate: trustme.LeafCert, tls: str, mechanisms: tuple[str, ...]
 ) -> None:
-    """The server has the mail byte for byte, with a login beyond ASCII, by either mechanism."""
+    """The server gets the mail byte for byte, with a non-ASCII login, by either mechanism."""
     dots: list[str] = []
     with SmtpServer(
         tls=tls,  # type: ignore[arg-type]  # parametrize gives a plain str
@@ -38,14 +38,14 @@ def test_sends_encrypted_and_logged_in(
 
 
 def test_sends_plain_where_the_settings_say_so() -> None:
-    """A relay of one's own needs neither encryption nor login."""
+    """A local relay needs neither encryption nor login."""
     with SmtpServer() as server:
         send(mailer(server))
     assert len(server.mails) == 1
 
 
 def test_one_connection_serves_many_mails() -> None:
-    """Weekly mails come a hundred at a minute; each its own handshake would be too slow."""
+    """Weekly mails are sent a hundred a minute; a handshake for each would be too slow."""
     with SmtpServer() as server:
         post = mailer(server)
         with post.connected():
@@ -78,7 +78,7 @@ def test_a_refused_recipient_stops_no_other() -> None:
 
 
 def test_after_a_refusal_for_now_the_next_mail_gets_a_new_connection() -> None:
-    """A server that takes only so many mails a connection doesn't hold up the rest."""
+    """A server with a limit of mails per connection doesn't hold up the rest."""
     with SmtpServer() as server:
         post = mailer(server)
         with post.connected():
@@ -94,7 +94,7 @@ def test_after_a_refusal_for_now_the_next_mail_gets_a_new_connection() -> None:
 
 @pytest.mark.parametrize("step", ["mail", "data", "dot"])
 def test_a_lost_connection_is_replaced_for_the_next_mail(step: Step) -> None:
-    """Whatever broke, the next mail of the batch goes over a new connection."""
+    """Whatever broke, the next mail of the batch uses a new connection."""
     with SmtpServer() as server:
         post = mailer(server)
         with post.connected():
@@ -108,7 +108,7 @@ def test_a_lost_connection_is_replaced_for_the_next_mail(step: Step) -> None:
 
 
 def test_line_endings_and_dots_arrive_as_sent() -> None:
-    """A bare line feed can't smuggle a second mail in, and a lone dot doesn't end the first."""
+    """A bare line feed can't smuggle in a second mail, and a single dot doesn't end the first."""
     hostile = b"Subject: x\n\n.\nMAIL FROM:<evil@example.org>\r.\r\nend"
     with SmtpServer() as server:
         mailer(server).send(
@@ -122,7 +122,7 @@ def test_line_endings_and_dots_arrive_as_sent() -> None:
 
 
 def test_addresses_beyond_ascii_go_where_the_server_can() -> None:
-    """With SMTPUTF8 the mail goes; without, it never will, and the words say why."""
+    """With SMTPUTF8 the mail is sent; without, it's refused for good with the reason."""
     with SmtpServer() as server:
         send(mailer(server), "jürgen@exämple.org")
     assert server.mails[0].recipient == "jürgen@xn--exmple-cua.org"
@@ -136,7 +136,7 @@ def test_addresses_beyond_ascii_go_where_the_server_can() -> None:
 
 
 def test_the_moment_before_the_dot_comes_before_the_server_has_the_mail() -> None:
-    """The outbox commits while the mail can't have been delivered yet."""
+    """The outbox commits before the mail can have been delivered."""
     seen: list[int] = []
     with SmtpServer() as server:
         mailer(server).send(
@@ -150,7 +150,7 @@ def test_the_moment_before_the_dot_comes_before_the_server_has_the_mail() -> Non
 
 
 def test_a_failing_commit_sends_nothing() -> None:
-    """Where the outbox can't note it, the mail isn't delivered; the next one is."""
+    """If the outbox can't record it, the mail isn't sent; the next one is."""
 
     def disk_full() -> None:
         raise RuntimeError("disk full")
@@ -171,7 +171,7 @@ def test_a_failing_commit_sends_nothing() -> None:
 def test_a_failure_before_the_dot_never_announces_it(
     step: Step, certificate: trustme.LeafCert, trusted: None
 ) -> None:
-    """Only a mail whose body went out may be marked as at its dot."""
+    """Only a mail whose body was sent may be marked as at its dot."""
     dots: list[str] = []
     with SmtpServer(tls="starttls", login=LOGIN, certificate=certificate) as server:
         server.fail(step, "451 later")
@@ -193,7 +193,7 @@ def test_a_failure_before_the_dot_never_announces_it(
 def test_each_fault_has_its_verdict(
     step: Step, fault: str, permanent: bool, certificate: trustme.LeafCert, trusted: None
 ) -> None:
-    """5xx about a mail is final, all else may be tried again: it's about us, or the settings."""
+    """5xx about a mail is final; all else is tried again, as it's about us or the settings."""
     with SmtpServer(tls="starttls", login=LOGIN, certificate=certificate) as server:
         server.fail(step, fault, times=None)
         began = monotonic()
@@ -215,7 +215,7 @@ def test_each_fault_has_its_verdict(
 def test_a_server_that_trickles_gets_no_more_time_than_a_silent_one(
     step: Step, certificate: trustme.LeafCert, trusted: None
 ) -> None:
-    """A byte now and then buys nothing: a step has one deadline."""
+    """A byte now and then doesn't extend a step's deadline."""
     with SmtpServer(tls="starttls", login=LOGIN, certificate=certificate) as server:
         server.fail(step, "trickle")
         began = monotonic()
@@ -232,7 +232,7 @@ def test_a_server_that_trickles_gets_no_more_time_than_a_silent_one(
 def test_a_server_that_is_well_again_serves_before_the_deadline_of_one_that_hangs(
     step: Step, fault: str, certificate: trustme.LeafCert, trusted: None
 ) -> None:
-    """Beside a connection that isn't let in another is tried; the mail goes by that one."""
+    """A second connection is tried beside one that isn't accepted, and the mail uses that one."""
     with SmtpServer(tls="starttls", login=LOGIN, certificate=certificate, trickles_s=60) as server:
         server.fail(step, fault)
         send(mailer(server, timeouts=replace(USUAL, beside_s=0.1)))
@@ -240,7 +240,7 @@ def test_a_server_that_is_well_again_serves_before_the_deadline_of_one_that_hang
 
 
 def test_a_server_that_is_slow_for_everybody_is_waited_for() -> None:
-    """What is tried beside it changes nothing where it's let in no sooner."""
+    """The second connection changes nothing if it's no faster."""
     with SmtpServer() as server:
         server.fail("ehlo", "slow", times=None)
         send(mailer(server, timeouts=replace(USUAL, command_s=5, beside_s=0.2)))
@@ -251,18 +251,18 @@ def test_a_server_that_is_slow_for_everybody_is_waited_for() -> None:
 def test_a_reply_without_end_is_read_no_further_than_a_long_one(
     step: Step, certificate: trustme.LeafCert, trusted: None
 ) -> None:
-    """However much a server sends, little of it is read, and that fills no memory."""
+    """However much a server sends, only a little is read and held in memory."""
     with SmtpServer(tls="starttls", login=LOGIN, certificate=certificate) as server:
         server.fail(step, "endless")
         with refused() as caught:
             send(mailer(server))
-        assert server.spoken < 16 * 1024 * 1024  # what the buffers between us take
+        assert server.spoken < 16 * 1024 * 1024  # includes the buffers between us
     assert "doesn't speak SMTP" in str(caught.value)
     assert not caught.value.permanent
 
 
 def test_a_long_reply_is_no_fault() -> None:
-    """A server may well say a hundred lines."""
+    """A server may send a hundred lines."""
     with SmtpServer() as server:
         server.fail("dot", "250-thank you\r\n" * 100 + "250 done")
         send(mailer(server))
@@ -272,7 +272,7 @@ def test_a_long_reply_is_no_fault() -> None:
 def test_a_server_that_stops_reading_gets_no_more_time_than_a_silent_one(
     tls: str, certificate: trustme.LeafCert, trusted: None
 ) -> None:
-    """A mail that isn't taken off our hands is given up, encrypted or not."""
+    """Sending has a deadline, with encryption or without."""
     with SmtpServer(tls=tls, certificate=certificate) as server:  # type: ignore[arg-type]  # a str
         server.stops_reading = True
         began = monotonic()
@@ -289,7 +289,7 @@ def test_a_server_that_stops_reading_gets_no_more_time_than_a_silent_one(
 
 @pytest.mark.parametrize("fault", ["451 later", "554 never", "drop", "hang"])
 def test_a_fault_at_quit_changes_nothing(fault: str) -> None:
-    """The mail is delivered; how the server says goodbye is its own affair."""
+    """The mail is delivered; how the server says goodbye doesn't matter."""
     with SmtpServer() as server:
         server.fail("quit", fault)
         began = monotonic()
@@ -299,7 +299,7 @@ def test_a_fault_at_quit_changes_nothing(fault: str) -> None:
 
 
 def test_a_mail_swallowed_without_an_answer_is_told_as_such() -> None:
-    """The one case in which a second copy can't be avoided is marked."""
+    """The one case in which a second copy can't be avoided is flagged."""
     with SmtpServer() as server:
         server.fail("dot", "swallow")
         with refused() as caught:
@@ -309,7 +309,7 @@ def test_a_mail_swallowed_without_an_answer_is_told_as_such() -> None:
     assert not caught.value.permanent
 
 
-# Whose fault a refusal is
+# What a refusal is about
 
 
 @pytest.mark.parametrize("step", ["mail", "rcpt", "dot"])
@@ -329,7 +329,7 @@ def test_a_mail_swallowed_without_an_answer_is_told_as_such() -> None:
     ],
 )
 def test_a_refusal_of_the_sender_ends_no_mail(step: Step, reply: str) -> None:
-    """It may be taken tomorrow, or once the settings are mended; the recipient is alright."""
+    """It may be accepted tomorrow, or with other settings; the recipient is fine."""
     with SmtpServer() as server, refused() as caught:
         server.fail(step, reply)
         send(mailer(server))
@@ -352,7 +352,7 @@ def test_a_refusal_of_the_sender_ends_no_mail(step: Step, reply: str) -> None:
     ],
 )
 def test_a_refusal_of_the_recipient_or_the_mail_is_final(step: Step, reply: str) -> None:
-    """Asking again changes nothing."""
+    """Trying again changes nothing."""
     with SmtpServer() as server, refused() as caught:
         server.fail(step, reply)
         send(mailer(server))

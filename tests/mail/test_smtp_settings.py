@@ -1,4 +1,4 @@
-"""SMTP by its settings: what is wrong is said in plain words, and what the check of them finds."""
+"""SMTP settings: errors in plain words, and the results of the check."""
 
 import socket
 import threading
@@ -14,14 +14,14 @@ from tests.mail.sending import LOGIN, MIME, SHORT, mailer, refused, send
 from worker.config import MailSection
 from worker.mail import SendError, SmtpMailer, Timeouts
 
-# Plain words
+# Error messages
 
 
 @pytest.mark.usefixtures("trusted")
 def test_a_wrong_password_says_what_to_mend_and_keeps_the_secret(
     certificate: trustme.LeafCert,
 ) -> None:
-    """The settings are at fault, not the mail."""
+    """The settings are wrong, not the mail."""
     with (
         SmtpServer(tls="starttls", login=LOGIN, certificate=certificate) as server,
         refused() as caught,
@@ -36,7 +36,7 @@ def test_a_wrong_password_says_what_to_mend_and_keeps_the_secret(
 
 @pytest.mark.usefixtures("trusted")
 def test_a_missing_login_is_a_matter_of_the_settings(certificate: trustme.LeafCert) -> None:
-    """530 speaks of the login, so the mail isn't given up."""
+    """530 is about the login, so the mail isn't given up."""
     with (
         SmtpServer(tls="starttls", login=LOGIN, certificate=certificate) as server,
         refused() as caught,
@@ -48,7 +48,7 @@ def test_a_missing_login_is_a_matter_of_the_settings(certificate: trustme.LeafCe
 
 @pytest.mark.parametrize("tls", ["starttls", "tls"])
 def test_an_unknown_certificate_stops_the_mail(certificate: trustme.LeafCert, tls: str) -> None:
-    """Nobody in the middle gets the password or the mail."""
+    """A man in the middle gets neither the password nor the mail."""
     with SmtpServer(tls=tls, login=LOGIN, certificate=certificate) as server:  # type: ignore[arg-type]  # a str
         with refused() as caught:
             send(mailer(server))
@@ -59,7 +59,7 @@ def test_an_unknown_certificate_stops_the_mail(certificate: trustme.LeafCert, tl
 
 @pytest.mark.usefixtures("trusted")
 def test_a_certificate_of_another_name_stops_the_mail(authority: trustme.CA) -> None:
-    """A trusted authority's word for another host isn't enough."""
+    """A trusted authority's certificate for another host isn't enough."""
     other = authority.issue_cert("elsewhere.example.org")
     with SmtpServer(tls="starttls", certificate=other) as server, refused() as caught:
         send(mailer(server))
@@ -67,7 +67,7 @@ def test_a_certificate_of_another_name_stops_the_mail(authority: trustme.CA) -> 
 
 
 def test_without_offered_encryption_nothing_is_sent() -> None:
-    """STARTTLS stripped by somebody on the way must not mean plain text."""
+    """Stripping STARTTLS on the way must not result in plain text."""
     with SmtpServer(login=LOGIN) as server:
         with refused() as caught:
             send(mailer(server, security="starttls"))
@@ -97,7 +97,7 @@ def test_a_closed_port_is_named() -> None:
 
 @pytest.mark.parametrize("host", ["mail.invalid", ".nonsense"])
 def test_an_unknown_host_is_named(host: str) -> None:
-    """A typo in the host's name is said as that."""
+    """The message says that the host's name is unknown."""
     post = SmtpMailer(MailSection(host=host, security="none"))
     with refused() as caught:
         send(post)
@@ -106,7 +106,7 @@ def test_an_unknown_host_is_named(host: str) -> None:
 
 
 def test_a_silent_host_is_given_up() -> None:
-    """A firewall that swallows packets costs the connection's time-out and no more."""
+    """A firewall that drops packets costs the connection's time-out and no more."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings = MailSection(host="127.0.0.1", port=silent.getsockname()[1], security="none")
         began = monotonic()
@@ -117,7 +117,7 @@ def test_a_silent_host_is_given_up() -> None:
 
 
 def test_something_that_is_no_mail_server_is_told_as_that() -> None:
-    """A web server behind the port answers with lines that mean nothing here."""
+    """A web server on the port answers with lines that aren't SMTP."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def babble() -> None:
@@ -137,7 +137,7 @@ def test_something_that_is_no_mail_server_is_told_as_that() -> None:
 
 @pytest.mark.parametrize("recipient", ["", "nobody", "@example.org", "two words@example.org"])
 def test_what_is_no_address_is_never_offered(recipient: str) -> None:
-    """Such a mail can't be delivered by anybody; the server isn't even asked."""
+    """Such a mail can't be delivered; the server isn't asked."""
     with SmtpServer() as server, refused() as caught:
         send(mailer(server), recipient)
     assert caught.value.permanent
@@ -145,7 +145,7 @@ def test_what_is_no_address_is_never_offered(recipient: str) -> None:
 
 
 def test_an_address_smuggles_no_command() -> None:
-    """A line break in it is no line break on the wire."""
+    """A line break in it doesn't reach the wire."""
     with SmtpServer() as server, suppress(SendError):
         send(mailer(server), "a@example.org>\r\nRCPT TO:<evil@example.org")
     assert "evil@example.org" not in [mail.recipient for mail in server.mails]
@@ -156,7 +156,7 @@ def test_an_address_smuggles_no_command() -> None:
 
 @pytest.mark.usefixtures("trusted")
 def test_the_check_goes_all_the_way_but_for_a_mail(certificate: trustme.LeafCert) -> None:
-    """Login and sender are tried, and nothing is sent."""
+    """Login and sender are tested, and nothing is sent."""
     with SmtpServer(tls="starttls", login=LOGIN, certificate=certificate) as server:
         words = mailer(server).check()
     assert words == (
@@ -167,14 +167,14 @@ def test_the_check_goes_all_the_way_but_for_a_mail(certificate: trustme.LeafCert
 
 
 def test_the_check_warns_of_a_password_in_the_clear() -> None:
-    """Allowed for a relay of one's own, but said."""
+    """Allowed for a local relay, but reported."""
     with SmtpServer(login=LOGIN) as server:
         server.fail("auth", "235 come in")
         assert "unencrypted" in mailer(server).check()
 
 
 def test_the_check_finds_a_refused_sender() -> None:
-    """A sender that the server doesn't take would fail every mail."""
+    """A sender that the server refuses would fail every mail."""
     with SmtpServer() as server, refused() as caught:
         server.fail("mail", "553 not yours")
         mailer(server).check()
@@ -182,7 +182,7 @@ def test_the_check_finds_a_refused_sender() -> None:
 
 
 def test_the_dialogue_can_be_listened_to_without_its_secrets() -> None:
-    """Each step with its answer, in order, and no password in any form."""
+    """Each step with its answer, in order, without the password in any form."""
     heard: list[tuple[str, str]] = []
     settings = {"host": "localhost", "security": "none", "username": "ann", "password": "hidden"}
     with SmtpServer(login=("ann", "hidden")) as server:
@@ -199,7 +199,7 @@ def test_the_dialogue_can_be_listened_to_without_its_secrets() -> None:
 
 
 def test_a_refusal_is_listened_to_as_well() -> None:
-    """Who tries out the settings sees where it ends, and how."""
+    """The transcript shows where it ends, and why."""
     heard: list[str] = []
     with SmtpServer() as server:
         server.fail("rcpt", "550 5.1.1 no such user")
@@ -216,7 +216,7 @@ def test_a_refusal_is_listened_to_as_well() -> None:
 
 
 def test_the_server_is_told_the_name_that_was_set() -> None:
-    """Some servers want a full name, and a container has none."""
+    """Some servers require a full name, and a container has none."""
     heard: list[str] = []
     with SmtpServer() as server:
         settings = MailSection(
@@ -243,7 +243,7 @@ def test_an_authority_can_be_trusted_for_mail_alone(
 def test_a_file_without_authorities_is_named(
     certificate: trustme.LeafCert, tmp_path: Path, content: str | None
 ) -> None:
-    """It's a matter of the settings, and no mail's fault."""
+    """The settings are wrong, not the mail."""
     if content:
         (tmp_path / "authority.pem").write_text(content)
     with SmtpServer(tls="tls", certificate=certificate) as server, refused() as caught:
@@ -271,7 +271,7 @@ def test_defaults_follow_from_what_is_set(settings: MailSection, port: int, send
 def test_a_server_that_waits_for_tls_is_recognised_within_seconds(
     certificate: trustme.LeafCert, security: str
 ) -> None:
-    """On whatever port."""
+    """On any port."""
     with SmtpServer(tls="tls", certificate=certificate) as server, refused() as caught:
         began = monotonic()
         send(mailer(server, security=security, timeouts=Timeouts()))
@@ -301,7 +301,7 @@ def test_a_server_that_waits_for_tls_is_recognised_within_seconds(
     ],
 )
 def test_microsofts_refusal_of_any_password_is_said(answer: str, said: str, unsaid: str) -> None:
-    """No other password helps."""
+    """Another password wouldn't help."""
     with SmtpServer(login=("me@outlook.test", "secret")) as server, refused() as caught:
         server.fail("auth", answer)
         send(mailer(server))

@@ -1,1 +1,1 @@
-"""Tests of mails and charts: what is written, and how it looks."""
+"""Tests of mails and charts: their content and their look."""

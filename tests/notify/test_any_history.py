@@ -1,4 +1,4 @@
-"""Any history at all: whatever the detector finds in it becomes a mail without a fault."""
+"""Whatever the detector finds in any history becomes a valid mail."""
 
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -29,7 +29,7 @@ gaps_and_metres = st.lists(
 
 
 def history(steps: list[tuple[int, int]], *, jump: float) -> tuple[Run, ...]:
-    """Runs with these gaps and metres, and at the end one `jump` times the longest."""
+    """Runs with these gaps and metres, and a last one of `jump` times the longest."""
     day, runs = BEGIN, []
     last = (2, round(jump * max(metres for _, metres in steps)))
     for number, (gap, metres) in enumerate([*steps, last]):
@@ -54,7 +54,7 @@ def history(steps: list[tuple[int, int]], *, jump: float) -> tuple[Run, ...]:
 def test_every_finding_and_every_week_of_any_history_makes_a_sound_mail(
     steps: list[tuple[int, int]], jump: float, units: Units, pain: tuple[str, ...]
 ) -> None:
-    """Alert and weekly mail pass the lint, in both languages, whatever the runs were."""
+    """Alert and weekly mail pass the lint in both languages for any runs."""
     runs = history(steps, jump=jump)
     athlete = made.athlete(units=units, pain=pain, timezone="UTC")
     day = runs[-1].day

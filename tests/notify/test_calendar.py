@@ -1,4 +1,4 @@
-"""The calendar of a plan: RFC 5545 as two parsers and the letter of it see it."""
+"""The calendar of a plan, checked by two parsers and against RFC 5545."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -60,7 +60,7 @@ PLANS = {
 @pytest.mark.parametrize("name", PLANS)
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_it_is_what_the_rfc_asks_for(name: str, language: str, zone: str) -> None:
-    """Lines end with CRLF and have 75 octets at most; what must be there is there, once."""
+    """Lines end with CRLF and have at most 75 octets; required properties are there once."""
     content = calendar(
         PLANS[name], language=language, athlete=replace(MIRA, timezone=ZoneInfo(zone).key)
     )
@@ -71,7 +71,7 @@ def test_it_is_what_the_rfc_asks_for(name: str, language: str, zone: str) -> Non
     assert unfolded[0] == "BEGIN:VCALENDAR"
     for one in ("VERSION:2.0", "PRODID:-//Easeback//Plan//EN", "METHOD:PUBLISH"):
         assert unfolded.count(one) == 1
-    # At least one component, even where nothing is planned.
+    # At least one component, even if nothing is planned.
     assert any(line.startswith("BEGIN:") for line in unfolded[1:])
     starts = unfolded.count("BEGIN:VEVENT")
     for needed in ("UID:", "DTSTAMP:", "DTSTART;VALUE=DATE:", "DTEND;VALUE=DATE:", "SEQUENCE:"):
@@ -80,11 +80,11 @@ def test_it_is_what_the_rfc_asks_for(name: str, language: str, zone: str) -> Non
 
 @pytest.mark.parametrize("name", PLANS)
 def test_two_parsers_read_the_same_long_runs(name: str) -> None:
-    """icalendar and ical: whole days, the later end excluded, no event without a long run."""
+    """icalendar and ical: all-day events with an exclusive end, none without a long run."""
     content = calendar(PLANS[name])
     planned = [week for week in PLANS[name].weeks if week.long_on]
     read = [(one.start, one.end, str(one["summary"])) for one in events(content)]
-    from ical.calendar_stream import IcsCalendarStream  # reads every time zone there is
+    from ical.calendar_stream import IcsCalendarStream  # the import reads all time zones
 
     other = IcsCalendarStream.calendar_from_ics(content.decode()).events
     assert read == [(one.dtstart, one.dtend, one.summary) for one in other]
@@ -104,7 +104,7 @@ def test_an_event_says_how_far_and_of_which_week() -> None:
 
 
 def test_an_events_name_is_its_weeks_and_stays() -> None:
-    """Another distance or day is the same event, changed; another athlete's is another."""
+    """Another distance or day is the same event, changed; another athlete's has another UID."""
     longer = replace(
         WEEKS[1], long_m=9_000, long_on=WEEKS[1].long_on and WEEKS[1].long_on - timedelta(days=1)
     )
@@ -124,12 +124,12 @@ def test_an_events_name_is_its_weeks_and_stays() -> None:
 
 
 def test_the_same_facts_are_the_same_bytes() -> None:
-    """Whoever asks again can be told that nothing changed."""
+    """So a client can be told that nothing changed."""
     assert calendar() == calendar()
 
 
 def test_numbers_fit_where_calendars_put_them() -> None:
-    """Thirty-two bits, and never below nought by a clock that was never set."""
+    """They fit 32 bits, and aren't negative with a clock that was never set."""
     late, early = datetime(2087, 1, 1, tzinfo=UTC), datetime(1999, 1, 1, tzinfo=UTC)
     assert 0 < events(calendar(changed_at=late))[0]["sequence"] < 2**31
     assert events(calendar(changed_at=early))[0]["sequence"] == 0
@@ -147,7 +147,7 @@ def test_numbers_fit_where_calendars_put_them() -> None:
     ],
 )
 def test_an_empty_calendar_says_why(name: str, language: str, said: str) -> None:
-    """In the calendar's description, where there's no event to say it."""
+    """In the calendar's description, as there's no event for it."""
     content = calendar(PLANS[name], language=language)
     read = Calendar.from_ical(content)
     assert said in str(read["x-wr-caldesc"])
@@ -156,7 +156,7 @@ def test_an_empty_calendar_says_why(name: str, language: str, said: str) -> None
 
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_nothing_of_pain_or_findings_is_in_it(language: str) -> None:
-    """A calendar is shared with others; even a week after pain is but a gentle one."""
+    """A calendar is shared with others; even a week after pain is just a gentle one."""
     weeks = (replace(WEEKS[0], kind="gentle"), replace(WEEKS[1], kind="rest", long_on=None))
     said = calendar(replace(PLAN, weeks=weeks), language=language).decode().lower()
     for word in ("hurt", "pain", "sore", "weh", "schmerz", "what happened", "sprung", "mira"):

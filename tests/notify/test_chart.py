@@ -1,4 +1,4 @@
-"""The chart: one SVG, one PNG of it, readable on any ground."""
+"""The chart: an SVG, its PNG, and their legibility on any background."""
 
 import io
 import struct
@@ -26,12 +26,12 @@ WORDS = LOADER.words("text", Locale())
 
 
 def png_of(picture: Picture) -> bytes:
-    """The picture as a mail has it."""
+    """The picture as in a mail."""
     return chart_png(LOADER.svg(picture, title=""), font=FONT)
 
 
 def pictures() -> dict[str, Picture]:
-    """Every kind of chart there is."""
+    """Every kind of chart."""
     ramps = ramps_chart(made.season(), WORDS)
     facts = made.weekly_facts()
     week = week_chart(
@@ -47,7 +47,7 @@ def pictures() -> dict[str, Picture]:
 
 
 def test_the_narrow_space_of_french_is_drawn_though_the_font_has_none() -> None:
-    """As a space, not as the gap of a letter that is missing."""
+    """As a space, not as the box of a missing glyph."""
     svg = LOADER.svg(pictures()["run"], title="")
     assert "before:" in svg
     narrow, wide = (svg.replace("before:", f"before{space}:") for space in "\u202f\u00a0")
@@ -56,7 +56,7 @@ def test_the_narrow_space_of_french_is_drawn_though_the_font_has_none() -> None:
 
 @pytest.mark.parametrize("name", ["run", "return", "ramp", "month", "ramps", "weeks"])
 def test_every_chart_is_drawn_at_twice_its_size(name: str) -> None:
-    """A small PNG, 800 × 392, of an SVG of 400 × 196."""
+    """A small PNG of 800 × 392 pixels from an SVG of 400 × 196."""
     picture = pictures()[name]
     packed = png_of(picture)
     assert packed.startswith(b"\x89PNG")
@@ -66,7 +66,7 @@ def test_every_chart_is_drawn_at_twice_its_size(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["run", "return", "ramp", "month", "ramps", "weeks"])
 def test_nothing_of_a_chart_lies_outside_of_it(name: str) -> None:
-    """No bar, line or word begins beyond the edge; nothing is negative."""
+    """No bar, line or word begins beyond the edge; no size is negative."""
     picture = pictures()[name]
     svg = LOADER.svg(picture, title="A chart")
     root = ET.fromstring(svg)  # noqa: S314 - made here
@@ -81,7 +81,7 @@ def test_nothing_of_a_chart_lies_outside_of_it(name: str) -> None:
 
 
 def test_a_page_reads_the_title_of_a_chart_aloud() -> None:
-    """The SVG has a role and a title, with nothing in it that could be markup."""
+    """The SVG has a role and a title, without any markup in the title."""
     svg = LOADER.svg(pictures()["run"], title="Runs <b>& more</b>")
     assert 'role="img"' in svg
     assert "<title>Runs &lt;b&gt;&amp; more&lt;/b&gt;</title>" in svg
@@ -96,7 +96,7 @@ def test_the_spike_is_the_tallest_bar_and_the_only_one_of_its_tone() -> None:
 
 
 def test_the_level_of_a_return_begins_where_the_break_ends() -> None:
-    """Before the break the runner was prepared for more: the line isn't drawn there."""
+    """Before the break the runner was prepared for more, so the line isn't drawn there."""
     picture = pictures()["return"]
     gap, line = picture.gaps[0], picture.lines[0]
     assert gap.label == "4 weeks off"
@@ -104,14 +104,14 @@ def test_the_level_of_a_return_begins_where_the_break_ends() -> None:
 
 
 def test_two_empty_weeks_are_marked_as_a_break() -> None:
-    """The weeks over Christmas are a stretch of their own."""
+    """The weeks over Christmas are marked as one stretch."""
     drawn = week_chart(made.weekly_facts().weeks, WORDS, mean_m=None)
     assert drawn is not None
     assert [gap.label for gap in drawn[0].gaps] == ["2 wk off"]
 
 
 def test_what_is_planned_stands_beside_what_was_run() -> None:
-    """Each planned week is an outlined bar after the last one run, the week to come among them."""
+    """Each planned week is an outlined bar after the last week run, including the current one."""
     weeks = made.weekly_facts().plan.weeks[:9]
     bars = pictures()["weeks"].bars
     planned = [bar for bar in bars if bar.tone == "planned"]
@@ -123,7 +123,7 @@ def test_what_is_planned_stands_beside_what_was_run() -> None:
 
 @pytest.mark.parametrize("language", ["en", "de", "fr"])
 def test_the_days_below_the_weeks_stand_apart(language: str) -> None:
-    """In the widest font that a page may be shown in too, and however many weeks there are."""
+    """Also in the widest font of a page, for any number of weeks."""
     words = LOADER.words("text", Locale(language))
     halves = {"start": (0.0, 1.0), "middle": (0.5, 0.5), "end": (1.0, 0.0)}
     for done, planned in product(range(2, 15), range(10)):
@@ -145,7 +145,7 @@ def test_the_days_below_the_weeks_stand_apart(language: str) -> None:
 
 
 def test_a_break_longer_than_the_picture_is_cut_at_its_edge() -> None:
-    """A year off, then a run: drawn all the same, from half a year back."""
+    """After a year off the chart starts half a year back."""
     long_ago = replace(made.runs()[0], day=date(2025, 1, 5))
     facts = made.alert_facts("return", runs=(long_ago, made.runs()[-1]))
     picture, words = alert_chart(facts, WORDS)
@@ -155,7 +155,7 @@ def test_a_break_longer_than_the_picture_is_cut_at_its_edge() -> None:
 
 
 def test_an_element_that_cannot_be_drawn_is_an_error() -> None:
-    """A template that outgrows its reader fails in the tests, not in a runner's mail."""
+    """A template with unsupported elements fails in the tests, not in a mail."""
     svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle r="1"/></svg>'
     with pytest.raises(ValueError, match="<circle>"):
         chart_png(svg, font=FONT)
@@ -181,14 +181,14 @@ def test_a_kept_word_stands_where_it_would_be_drawn(at: tuple[float, float], anc
 
 @pytest.mark.parametrize("ground", [(255, 255, 255), (0, 0, 0), (0x1B, 0x20, 0x23)])
 def test_bars_and_letters_hold_on_any_ground(ground: tuple[int, int, int]) -> None:
-    """3:1 at least (WCAG 1.4.11, and 1.4.3 for large letters), light or dark."""
+    """At least 3:1 (WCAG 1.4.11, and 1.4.3 for large letters), in light and dark."""
     inks = {ink.colour for ink in png._SHAPES.values() if ink.cover == 255}
     for colour in inks - {png._PALE} | set(png._LETTERS.values()):
         assert contrast(colour, ground) >= 3, colour
 
 
 def test_the_text_of_mails_has_the_contrast_of_wcag_aa() -> None:
-    """4.5:1 for every pair of text and ground in the style sheet, light and dark."""
+    """4.5:1 for every pair of text and background in the style sheet, in light and dark."""
     light = [
         ("#1c2430", "#ffffff"), ("#55606e", "#ffffff"), ("#55606e", "#f2f3ef"),
         ("#0b665b", "#ffffff"), ("#0b665b", "#f2f3ef"), ("#12352f", "#e6f2ee"),
@@ -207,7 +207,7 @@ def test_the_text_of_mails_has_the_contrast_of_wcag_aa() -> None:
 
 
 def contrast(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
-    """The contrast of WCAG 2: from 1 to 21."""
+    """The WCAG 2 contrast ratio: from 1 to 21."""
     bright, dim = sorted((_luminance(one), _luminance(other)), reverse=True)
     return (bright + 0.05) / (dim + 0.05)
 

@@ -1,4 +1,4 @@
-"""Every mail in a real browser, as a phone shows it: axe-core finds nothing, nothing sticks out."""
+"""Every mail in a real browser at a phone's size: axe-core finds nothing, and nothing overflows."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ from worker.notify.render import standalone
 
 @pytest.fixture(scope="module")
 def phone() -> Iterator[Page]:
-    """A phone that shows one mail after another, and may ask nobody for anything."""
+    """A phone that shows one mail after another, without network access."""
     with browsing.chromium() as browser:
         yield browser.new_context(viewport=PHONE, offline=True).new_page()
 
@@ -33,7 +33,7 @@ def composer() -> Composer:
 
 @pytest.mark.parametrize("name", MAILS)
 def test_everybody_can_read_it(phone: Page, axe: str, composer: Composer, name: str) -> None:
-    """By screen reader, with weak eyes, in either scheme; and no line runs out of the screen."""
+    """With a screen reader or poor sight, in either scheme; no line is wider than the screen."""
     phone.set_content(standalone(MAILS[name](composer)))
     assert browsing.violations_in_each_scheme(phone, axe) == []
     assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
@@ -44,7 +44,7 @@ def test_everybody_can_read_it(phone: Page, axe: str, composer: Composer, name: 
 def test_the_first_screen_of_an_alert_carries_the_message(
     phone: Page, composer: Composer, name: str, images: bool
 ) -> None:
-    """What happened and what to do now stand above the fold of a phone."""
+    """What happened and what to do now are visible without scrolling."""
     email = MAILS[name](composer)
     phone.set_content(standalone(email) if images else email.html.replace("cid:", "data:,"))
     for words in (phone.locator("h1"), phone.locator("td.short, td.grave")):

@@ -1,4 +1,4 @@
-"""Every mail, whole, in each language: nothing missing, nothing in another's, numbers by habit."""
+"""Every mail in each language: complete, without another language, with the right formats."""
 
 import re
 from dataclasses import replace
@@ -29,13 +29,13 @@ TRANSLATED = [name for name in MAILS if name != "notice"]
 
 
 def sentences(language: str) -> dict[str, Any]:
-    """What the file of a language defines, without any fallback."""
+    """The definitions of a language's file, without any fallback."""
     return LOADER.sentences("text", Locale(language), f"words/{language}.jinja")
 
 
 @cache
 def speaker(language: str = "en") -> Composer:
-    """Templates are slow to read, and a composer keeps nothing of a mail."""
+    """Shared, as templates are slow to load and a composer holds no state of a mail."""
     return Composer(checkins=True, language=language)
 
 
@@ -49,7 +49,7 @@ def plain(text: object) -> str:
 
 
 def wrong_in(email: Email, language: str) -> list[str]:
-    """All that isn't of this language in a mail's subject, its text and its HTML."""
+    """Everything that isn't in this language in a mail's subject, text and HTML."""
     parts = {
         "text": f"{email.subject}.\n{email.text}",
         "html": told(email.html, language),
@@ -62,7 +62,7 @@ def wrong_in(email: Email, language: str) -> list[str]:
 def test_a_mail_is_in_the_language_of_its_athlete_to_the_last_word(
     name: str, language: str
 ) -> None:
-    """Each mail in each state: subject, text, HTML, pictures' words."""
+    """Each mail in each state: subject, text, HTML, alternative texts."""
     email = MAILS[name](speaker(language))
     lint(email)
     assert f'<html lang="{language}"' in email.html
@@ -71,7 +71,7 @@ def test_a_mail_is_in_the_language_of_its_athlete_to_the_last_word(
 
 @pytest.mark.parametrize("language", SHIPPED_LANGUAGES)
 def test_the_samples_speak_each_language_too(language: str) -> None:
-    """The states that the made mails don't show: every kind of week, every change of a plan."""
+    """The states that the made mails don't have: every kind of week, every change of a plan."""
     own = {"A. Runner", "A file couldn't be read.", "old", "Brisk walk", "Walk", "5 minutes",
            "Readies you to run.", "Never after."}  # fmt: skip
     for kind, facts in sample_facts(language):
@@ -85,15 +85,16 @@ def test_the_samples_speak_each_language_too(language: str) -> None:
 
 
 def test_the_operator_is_written_to_in_english_like_all_that_they_read() -> None:
-    """What went wrong is told in the words of the commands, and so is what stands around it."""
+    """Errors are worded as in the commands, so the text around them is English too."""
     email = speaker("de").notice(made.notice_facts())
     assert 'lang="en"' in email.html
     assert faults(email.text, "en") == []
 
 
 def test_each_athlete_is_written_to_in_the_language_they_chose() -> None:
-    """One composer, three languages; whoever chose none gets the operator's, as does one whose
-    language went with the operator's file."""
+    """One composer, three languages; without a choice, or with a language whose file is gone, the
+    operator's language is used.
+    """
     composer = speaker("de")
     said = {
         language: composer.weekly(made.weekly_facts(runner=made.athlete(language=language))).subject
@@ -106,7 +107,7 @@ def test_each_athlete_is_written_to_in_the_language_they_chose() -> None:
 
 
 def test_a_mail_on_the_wire_is_in_the_language_that_the_store_has(app: App) -> None:
-    """From a run that comes in to the mail that leaves, its subject whole after its encoding."""
+    """From an incoming run to the sent mail, whose decoded subject is complete."""
     anna = app.athlete(language="fr")
     app.runs(anna, steady(until=TODAY, weeks=10))
     app.arrive(anna, recording(km=14.2))
@@ -123,7 +124,7 @@ def test_a_mail_on_the_wire_is_in_the_language_that_the_store_has(app: App) -> N
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_a_language_has_all_that_english_has(language: str) -> None:
-    """Each macro with the same arguments, each list as long, each table with the same keys."""
+    """Each macro has the same arguments, each list the same length, each table the same keys."""
     english, spoken = sentences("en"), sentences(language)
     assert set(english) - set(spoken) == set()
     for name, value in english.items():
@@ -140,7 +141,7 @@ def test_a_language_has_all_that_english_has(language: str) -> None:
 
 
 def test_reasons_have_the_same_figures_in_each_language() -> None:
-    """Every reason that one language says, the others say; no figure is made up."""
+    """Each language has every reason, and none of their figures is made up."""
     keys = [list(sentences(language)["reasons"]) for language in OTHERS]
     assert all(set(one) == set(keys[0]) for one in keys)
     assert set(sentences("en")["reasons"]) <= set(keys[0])
@@ -163,7 +164,7 @@ def test_reasons_have_the_same_figures_in_each_language() -> None:
 def test_what_is_counted_is_in_the_right_number(
     language: str, none: str, one: str, two: str, day: str, off: str
 ) -> None:
-    """French says zero as it says one."""
+    """In French zero is singular."""
     said = words(language)
     assert [plain(said.runs(n)) for n in (0, 1, 2)] == [none, one, two]
     assert plain(said.days(1)) == day
@@ -198,7 +199,7 @@ def test_a_week_with_one_run_has_one(language: str, subject: str) -> None:
 def test_days_hours_and_numbers_follow_the_languages_habits(
     language: str, day: str, short: str, clock: str, noon: str, kilometres: str, duration: str
 ) -> None:
-    """As Babel's data of the CLDR has them, but where a runner's mail wants them shorter."""
+    """As in CLDR by Babel, except for deliberately shorter forms."""
     said = words(language)
     twelve = LOADER.words("text", Locale(language, clock="12"))
     first = date(2026, 3, 1)
@@ -213,7 +214,7 @@ def test_days_hours_and_numbers_follow_the_languages_habits(
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_the_shipped_routine_is_there_whole_in_each_language(language: str) -> None:
-    """Each text of each step, in that language."""
+    """Every text of every step is in that language."""
     text = shipped_file("routine.example.toml").read_text("utf-8")
     for routine in parse_routines(text, name="shipped"):
         for step in routine.steps:
@@ -228,7 +229,7 @@ def test_the_shipped_routine_is_there_whole_in_each_language(language: str) -> N
 
 
 def test_a_reason_is_said_in_the_readers_words() -> None:
-    """With its figures in the right form; what isn't known is quoted, and said to be English."""
+    """With the right plural forms; an unknown reason is quoted and marked as English."""
     german, french = words("de"), words("fr")
     reason = "the run was 1 days ago (mail_within_days = 0)"
     assert plain(german.reason(reason)) == "der Lauf war vor 1 Tag"
@@ -258,12 +259,12 @@ def test_a_reason_is_said_in_the_readers_words() -> None:
 def test_a_browser_is_given_the_language_it_would_rather_have(
     asked: str, given: str | None
 ) -> None:
-    """By its weights, a language for each of its regions; nonsense is nothing."""
+    """By quality values, with regions mapped to their language; invalid input is ignored."""
     assert preferred(asked, SHIPPED_LANGUAGES) == given
 
 
 def test_an_operator_can_say_one_sentence_otherwise(tmp_path: Path) -> None:
-    """A file with that sentence alone, built of the shipped ones; the others stay."""
+    """A file with that sentence alone, based on the shipped ones; the others stay."""
     (tmp_path / "words").mkdir()
     (tmp_path / "words" / "de.jinja").write_text(
         "{%- macro weekly_subject(week, too_little, unseen=()) %}Moin: "
@@ -280,7 +281,7 @@ def test_an_operator_can_say_one_sentence_otherwise(tmp_path: Path) -> None:
 
 
 def test_a_language_of_the_operators_lacks_nothing(tmp_path: Path) -> None:
-    """What its file doesn't say is said in English; the mail goes out."""
+    """Missing sentences are taken from English; the mail is sent."""
     (tmp_path / "words").mkdir()
     (tmp_path / "words" / "nl.jinja").write_text(
         '{%- set decimal = "," -%}{%- set motto = "terug" -%}'
@@ -294,7 +295,7 @@ def test_a_language_of_the_operators_lacks_nothing(tmp_path: Path) -> None:
 
 
 def test_a_sentence_that_a_language_lacks_is_said_in_english() -> None:
-    """It costs no mail; what English hasn't either is a mistake of the template."""
+    """The mail is sent; if English lacks it too, it's an error in the template."""
     german = words("de")
     catalogue = Catalogue({"motto": "führt dich zurück"}, lambda: words("en"))
     assert catalogue.motto == german.motto

@@ -1,4 +1,4 @@
-"""The mails as the runner reads them: every sentence that matters, on facts of a made runner."""
+"""The mails as runners read them: every important sentence, on facts of a made-up runner."""
 
 import re
 from dataclasses import replace
@@ -30,7 +30,7 @@ def composer() -> Composer:
 
 
 def wire(email: Email) -> bytes:
-    """The mail as bytes, as it leaves."""
+    """The mail as sent bytes."""
     return to_mime(
         email,
         message_id="<made.1@example.org>",
@@ -44,7 +44,7 @@ def wire(email: Email) -> bytes:
 def test_every_mail_passes_the_lint_as_composed_and_on_the_wire(
     composer: Composer, name: str
 ) -> None:
-    """Headers, lines, both parts, links, HTML, size: all of it, for every mail there is."""
+    """Headers, lines, both parts, links, HTML and size of every mail."""
     email = MAILS[name](composer)
     lint(email, signer=SIGNER)
     lint(wire(email), signer=SIGNER)
@@ -52,12 +52,12 @@ def test_every_mail_passes_the_lint_as_composed_and_on_the_wire(
 
 @pytest.mark.parametrize("name", MAILS)
 def test_the_same_facts_make_the_same_mail(composer: Composer, name: str) -> None:
-    """A mail that is composed again is the same to the byte, pictures included."""
+    """A mail that is composed again is identical to the byte, including pictures."""
     assert MAILS[name](composer) == MAILS[name](composer)
 
 
 def test_the_subject_of_an_alert_says_the_fact(composer: Composer) -> None:
-    """Weekday, distance, ratio: what happened, before the mail is opened."""
+    """Weekday, distance, ratio: what happened is clear before the mail is opened."""
     email = composer.alert(made.alert_facts())
     assert email.subject == "Saturday's 14.2 km was 1.6 × your longest of the last month"
 
@@ -88,7 +88,7 @@ def test_times_are_told_by_the_clock_that_the_athlete_reads(
 
 
 def test_a_runner_in_miles_reads_miles_everywhere(composer: Composer) -> None:
-    """No kilometre is left in a mail for somebody who runs in miles."""
+    """No kilometre is left in a mail to somebody who runs in miles."""
     email = composer.alert(made.alert_facts(runner=made.athlete(units="mi")))
     assert email.subject == "Saturday's 8.8 mi was 1.6 × your longest of the last month"
     assert not re.search(r"\d\s*km\b", email.text + visible(email.html))
@@ -96,7 +96,7 @@ def test_a_runner_in_miles_reads_miles_everywhere(composer: Composer) -> None:
 
 @pytest.mark.parametrize("kind", ["run", "return", "ramp"])
 def test_safety_stands_above_the_exercises(composer: Composer, kind: str) -> None:
-    """Whoever must not exercise reads that first, in both parts."""
+    """Warning signs come first in both parts."""
     email = composer.alert(made.alert_facts(kind))
     for body in (email.text, visible(email.html)):
         said = " ".join(body.split())
@@ -115,7 +115,7 @@ def test_safety_stands_above_the_exercises(composer: Composer, kind: str) -> Non
 
 @pytest.mark.parametrize("name", MAILS)
 def test_no_mail_foretells_an_injury_or_promises_safety(composer: Composer, name: str) -> None:
-    """Nothing promises more than the evidence does."""
+    """Nothing promises more than the evidence shows."""
     said = MAILS[name](composer).text.lower()
     for promise in ("you will be injured", "you'll be injured", "you'll get hurt", "you're safe",
                     "you are safe", "prevents injur", "prevent injur", "guarantee"):  # fmt: skip
@@ -129,7 +129,7 @@ def test_no_mail_foretells_an_injury_or_promises_safety(composer: Composer, name
 def test_an_alert_cites_the_figure_of_its_own_band(
     composer: Composer, observed_m: float, figures: str
 ) -> None:
-    """10 to 30 %, 30 to 100 % and beyond have figures of their own, with range and source."""
+    """10 to 30 %, 30 to 100 % and beyond have their own figures, with range and source."""
     email = composer.alert(made.alert_facts(finding=made.finding(observed_m=observed_m)))
     said = " ".join(email.text.split())
     assert figures in said
@@ -145,7 +145,7 @@ def test_a_rule_without_a_study_is_called_a_coachs_rule(composer: Composer, kind
 def test_the_piriformis_stretch_is_for_buttock_pain_and_never_before_a_run(
     composer: Composer,
 ) -> None:
-    """With pain in the buttock it stands after the run; without, it doesn't stand at all."""
+    """With buttock pain it comes after the run; otherwise it's left out."""
     said = composer.alert(made.alert_facts()).text
     before, after = said.index("Before the run"), said.index("After the run")
     assert "Piriformis stretch: hold 30 seconds, 3 repetitions" in said[after:]
@@ -156,27 +156,27 @@ def test_the_piriformis_stretch_is_for_buttock_pain_and_never_before_a_run(
 
 
 def test_the_next_days_come_by_date_and_past_ones_are_left_out(composer: Composer) -> None:
-    """An alert that comes two days late begins with the day it comes on."""
+    """An alert two days late starts with the day it arrives."""
     late = composer.alert(made.alert_facts(now=datetime(2026, 2, 23, 6, tzinfo=UTC))).text
     assert "Mon 23 Feb: Easy run, at most" in late
     assert "Sun 22 Feb" not in late
 
 
 def test_today_is_the_athletes_day(composer: Composer) -> None:
-    """Late on Saturday in Berlin it is Sunday in Auckland, and Saturday is past."""
+    """Late on Saturday in Berlin it's Sunday in Auckland, and Saturday is past."""
     facts = made.alert_facts(runner=made.athlete(timezone="Pacific/Auckland"))
     assert "Sat 21 Feb: Walk" not in composer.alert(facts).text
 
 
 def test_the_next_long_run_is_measured_before_the_jump(composer: Composer) -> None:
-    """0.90 × 8.9 km is 8.01: said as 8.0, for rounding up would break the rule it tells."""
+    """0.90 × 8.9 km is 8.01, given as 8.0, as rounding up would break the rule."""
     said = " ".join(composer.alert(made.alert_facts()).text.split())
     assert "Your next long run, after these days: at most 8.0 km" in said
 
 
 @pytest.mark.parametrize("kind", ["run", "return", "ramp", "month"])
 def test_the_days_of_an_alert_sum_to_the_week_it_names(composer: Composer, kind: str) -> None:
-    """And to no more than what the weekly mail plans after the finding."""
+    """And to no more than the weekly mail plans after the finding."""
     facts = made.alert_facts(kind)
     said = " ".join(composer.alert(facts).text.split())
     easy_m = [day.at_most_m or 0 for day in facts.recovery.days]
@@ -185,7 +185,7 @@ def test_the_days_of_an_alert_sum_to_the_week_it_names(composer: Composer, kind:
 
 
 def test_a_race_is_answered_without_reproach(composer: Composer) -> None:
-    """After a race: well run, recovery, and nothing that was done wrong."""
+    """After a race: congratulations, recovery, and no criticism."""
     email = composer.alert(made.alert_facts(finding=made.finding(race="race")))
     assert email.subject == "Your race on Saturday: 14.2 km, now the easy days"
     assert "Well run." in email.text
@@ -193,7 +193,7 @@ def test_a_race_is_answered_without_reproach(composer: Composer) -> None:
 
 
 def test_a_race_distance_without_a_mark_is_allowed_to_be_a_race(composer: Composer) -> None:
-    """A run of a race's length gets the warning, in words that leave room for a race."""
+    """A run of a race's length gets the warning, worded to allow for a race."""
     email = composer.alert(made.alert_facts(finding=made.finding(race="maybe")))
     assert "If it was a race: well run" in " ".join(email.text.split())
 
@@ -207,7 +207,7 @@ def test_retraining_shows_last_years_ramp_beside_this_years(composer: Composer) 
 
 
 def test_every_run_in_the_picture_stands_in_words_too(composer: Composer) -> None:
-    """Whoever sees no picture loses nothing: each bar has its number in both parts."""
+    """Without pictures nothing is lost: each bar has its number in both parts."""
     email = composer.alert(made.alert_facts())
     shown = [run for run in made.runs() if run.day >= date(2026, 1, 22)]
     for run in shown:
@@ -229,7 +229,7 @@ def test_unsubscribing_has_its_headers_and_its_link(composer: Composer) -> None:
 
 
 def test_without_a_signer_a_mail_carries_no_link() -> None:
-    """No web face, no dead links."""
+    """Without a web server there are no dead links."""
     email = Composer(checkins=True).alert(made.alert_facts())
     assert email.extra_headers == ()
     assert "http" not in email.text
@@ -246,7 +246,7 @@ def test_mails_of_one_episode_are_one_thread(composer: Composer) -> None:
 
 @pytest.mark.parametrize("kind", ["run", "return", "ramp"])
 def test_hostile_text_stays_text(composer: Composer, kind: str) -> None:
-    """Line breaks, markup, braces, marks that turn text round, 10,000 letters: shown harmless."""
+    """Line breaks, markup, braces, direction marks, 10,000 letters: all shown harmlessly."""
     runner = made.athlete(name=HOSTILE, race=replace(made.RACE, name=HOSTILE))
     weekly = made.weekly_facts(
         runner=runner,
@@ -268,7 +268,7 @@ def test_hostile_text_stays_text(composer: Composer, kind: str) -> None:
 
 
 def test_a_therapists_step_with_a_film_links_to_it(composer: Composer) -> None:
-    """The video of a step is a link in both parts."""
+    """A step's video is linked in both parts."""
     step = Step("a", "Bridge", "Why.", "How.", "10 times", ("after",), video="https://x.example/v")
     email = composer.alert(made.alert_facts(steps=[step]))
     assert "https://x.example/v" in email.text
@@ -276,7 +276,7 @@ def test_a_therapists_step_with_a_film_links_to_it(composer: Composer) -> None:
 
 
 def test_a_week_without_runs_is_met_kindly(composer: Composer) -> None:
-    """No zeros in a table, no reproach."""
+    """No zeros in a table, no criticism."""
     email = composer.weekly(made.quiet_week())
     assert email.subject == "Your week: a quiet one, no runs"
     assert "it's fine" in " ".join(email.text.split())
@@ -284,7 +284,7 @@ def test_a_week_without_runs_is_met_kindly(composer: Composer) -> None:
 
 
 def test_a_first_week_says_that_nothing_can_be_judged_yet(composer: Composer) -> None:
-    """Too little history is said plainly, and no ceiling is made up."""
+    """It says plainly that history is missing, and gives no ceiling."""
     said = " ".join(composer.weekly(made.first_week()).text.split())
     assert "TOO LITTLE HISTORY YET" in said
     assert "at most" not in said
@@ -292,7 +292,7 @@ def test_a_first_week_says_that_nothing_can_be_judged_yet(composer: Composer) ->
 
 
 def test_weeks_before_the_first_run_are_no_break(composer: Composer) -> None:
-    """A runner of three weeks has a history of three weeks, not nine weeks off."""
+    """A runner of three weeks has three weeks of history, not nine weeks off."""
     weeks = made.calendar_weeks(made.runs())
     empty = [replace(week, distance_m=0.0, runs=0, longest_m=0.0, moving_s=0.0) for week in weeks]
     young = (*empty[:10], *weeks[10:])
@@ -303,7 +303,7 @@ def test_weeks_before_the_first_run_are_no_break(composer: Composer) -> None:
 
 
 def test_the_weekly_mail_says_why_a_finding_was_not_mailed(composer: Composer) -> None:
-    """The reason stands there in words, without the name of a setting."""
+    """The reason is in words, without the setting's name."""
     finding = Finding(date(2026, 2, 14), "run", 3, 1, 9_000, 7_500)
     why = "an alert of more weight was mailed on Tuesday (mail_every_days = 14)"
     email = composer.weekly(made.weekly_facts(findings=(Noticed(finding, False, why),)))
@@ -330,14 +330,14 @@ def test_the_week_after_a_jump_is_gentle(composer: Composer) -> None:
 def test_a_week_planned_otherwise_says_why_in_one_line(
     composer: Composer, why: Any, words: str
 ) -> None:
-    """What was planned, what is now, and the reason."""
+    """The planned week, the new one, and the reason."""
     change = PlanChange(26_000, 20_000, 12_000, 24_000, why)
     said = " ".join(composer.weekly(made.weekly_facts(change=change)).text.split())
     assert f"Planned for this week were 26.0 km; now it's 20.0 km, {words}" in said
 
 
 def test_a_shorter_long_run_is_told_of_the_long_run(composer: Composer) -> None:
-    """What the long run had, what it has, and how long the last one was."""
+    """The previous long run, the new one, and the last one run."""
     change = PlanChange(15_700, 14_300, 9_000, 14_300, "shorter", is_long=True)
     said = " ".join(composer.weekly(made.weekly_facts(change=change)).text.split())
     assert (
@@ -357,7 +357,7 @@ def test_a_shorter_long_run_is_told_of_the_long_run(composer: Composer) -> None:
     ],
 )
 def test_a_race_that_was_moved_is_told(language: str, now_m: float, km: float, words: str) -> None:
-    """From which day to which, and of another distance both."""
+    """From which day to which, and both distances if that changed."""
     races = (Race("", date(2026, 5, 10), 21_100), Race("Spring", date(2026, 5, 17), km * 1000))
     change = PlanChange(26_000, now_m, 12_000, 24_000, "race", moved=races)
     email = Composer(signer=SIGNER, language=language).weekly(made.weekly_facts(change=change))
@@ -371,7 +371,7 @@ def test_a_race_that_was_moved_is_told(language: str, now_m: float, km: float, w
     [("on track", "On track."), ("tight", "Tight."), ("short", "3 weeks short.")],
 )
 def test_a_race_ahead_is_told_as_it_stands(composer: Composer, state: Any, words: str) -> None:
-    """On track, tight, or weeks short, with every week by its first day."""
+    """On track, tight, or weeks short, with the date of every week."""
     plan = replace(made.weekly_facts().plan, state=state, weeks_short=3 if state == "short" else 0)
     email = composer.weekly(made.weekly_facts(plan=plan))
     assert words in email.text
@@ -380,7 +380,7 @@ def test_a_race_ahead_is_told_as_it_stands(composer: Composer, state: Any, words
 
 
 def test_who_should_be_seen_is_offered_no_run(composer: Composer) -> None:
-    """After repeated pain the alert says to see a clinician, and every running day is rest."""
+    """After repeated pain the alert advises to see a clinician, and every running day is rest."""
     email = composer.alert(made.alert_facts(diary=made.hurting()))
     said = " ".join(email.text.split())
     assert "asks for a clinician. No run until somebody has looked at it" in said
@@ -391,7 +391,7 @@ def test_who_should_be_seen_is_offered_no_run(composer: Composer) -> None:
 
 
 def test_who_should_be_seen_is_offered_no_exercise(composer: Composer) -> None:
-    """Neither the alert nor the weekly mail has the routine until it's over; both had it before."""
+    """Neither the alert nor the weekly mail has the routine then; without pain both have it."""
     hurting = made.hurting()
     plan = made.coming(date(2026, 2, 16), checkins=hurting)
     for mail, usual in (
@@ -410,7 +410,7 @@ def test_who_should_be_seen_is_offered_no_exercise(composer: Composer) -> None:
 def test_the_weekly_mail_tells_the_diary_and_names_no_ceiling_to_who_should_be_seen(
     composer: Composer,
 ) -> None:
-    """The answers by date, what they come to, and nothing that invites a run."""
+    """The answers by date, the advice, and nothing that invites to a run."""
     plan = made.coming(date(2026, 2, 16), checkins=made.hurting())
     email = composer.weekly(made.weekly_facts(diary=made.hurting(), plan=plan))
     said = " ".join(email.text.split())
@@ -431,14 +431,14 @@ def test_the_weekly_mail_tells_the_diary_and_names_no_ceiling_to_who_should_be_s
 def test_the_last_answer_shapes_the_words_of_the_next_mail(
     composer: Composer, feels: Any, words: str
 ) -> None:
-    """One answer alone is taken up, and stops nothing."""
+    """A single answer is mentioned, and stops nothing."""
     email = composer.alert(made.alert_facts(diary=(CheckIn(made.DAY, feels),)))
     assert words in " ".join(email.text.split())
     assert "Easy run" in email.text
 
 
 def test_a_return_that_is_also_the_longest_run_of_the_month_says_both(composer: Composer) -> None:
-    """Two rules may find the same run; it's told as one run, not as another."""
+    """Two rules may find the same run; the mail describes it as one run."""
     facts = made.alert_facts("return")
     also = replace(made.finding("run"), observed_m=8_600, baseline_m=6_500)
     verdict = replace(facts.verdict, findings=(facts.finding, also))
@@ -456,7 +456,7 @@ def test_a_return_that_is_also_the_longest_run_of_the_month_says_both(composer: 
     ],
 )  # fmt: skip
 def test_a_key_is_spoken_of_in_each_language(language: str, subject: str, line: str) -> None:
-    """A line in the weekly mail while there's time, and the athlete's page once it's over."""
+    """A line in the weekly mail while there's time, and a link to the page once it's over."""
     composer = Composer(signer=SIGNER, checkins=True, language=language)
     weekly = composer.weekly(made.weekly_facts(key_ends_on=date(2026, 2, 28)))
     for part in (weekly.text, weekly.html):

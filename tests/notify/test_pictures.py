@@ -1,4 +1,4 @@
-"""Pictures of exercises: the shipped four, and an operator's own, in mails and refused in words."""
+"""Pictures of exercises: the shipped four and an operator's own, in mails, and refused ones."""
 
 import io
 from collections.abc import Callable
@@ -36,7 +36,7 @@ picture = "{}"
 
 @cache
 def photo(size: tuple[int, int] = (2000, 1500), kind: str = "JPEG", mode: str = "RGB") -> bytes:
-    """Grey noise, which no codec makes small."""
+    """Grey noise, which compresses badly."""
     file = io.BytesIO()
     Image.effect_noise(size, 80).convert(mode).save(file, kind)
     return file.getvalue()
@@ -49,11 +49,11 @@ def drawing(size: tuple[int, int], mode: str) -> bytes:
 
 
 Content = bytes | Callable[[], bytes] | None
-"""Of a picture: what makes one that is large is called where it's used."""
+"""A picture's bytes; large ones are made by a function when they're needed."""
 
 
 def own(tmp_path: Path, name: str, content: Content) -> Composer:
-    """A composer by a routine with this picture beside it."""
+    """A composer whose routine has this picture."""
     settings = tmp_path / "easeback.toml"
     (tmp_path / "routine.toml").write_text(STEP.format(name))
     if content is not None:
@@ -62,14 +62,14 @@ def own(tmp_path: Path, name: str, content: Content) -> Composer:
 
 
 def luminance(colour: tuple[int, ...]) -> float:
-    """Relative, by WCAG."""
+    """Relative luminance by WCAG."""
     parts = [one / 255 for one in colour[:3]]
     linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def test_every_shipped_step_has_a_picture(routines: tuple[Routine, ...]) -> None:
-    """By its key; each file there is is one's."""
+    """By its key; there are no other files."""
     steps = {step.key: step.picture for one in routines for step in one.steps}
     assert steps == {key: key for key in PICTURES}
     files = sorted(path.name for path in (SHIPPED / "exercises").iterdir())
@@ -78,7 +78,7 @@ def test_every_shipped_step_has_a_picture(routines: tuple[Routine, ...]) -> None
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_mails_picture_stands_out_on_white_and_on_black(name: str) -> None:
-    """3:1 for each line of it, on no ground of its own; twice its size, a few kB."""
+    """3:1 for each line, on a transparent background, at twice its size and a few kB."""
     picture = Image.open(io.BytesIO(shipped_pictures()[name].content))
     assert picture.width == 480
     assert len(shipped_pictures()[name].content) < 5_000
@@ -92,7 +92,7 @@ def test_a_mails_picture_stands_out_on_white_and_on_black(name: str) -> None:
 
 
 def test_mails_show_each_exercise_once_with_words(composer: Composer) -> None:
-    """Where it is told, not where it's named again; in the language of the reader."""
+    """In its first place only, with alternative text in the reader's language."""
     email = MAILS["alert"](composer)
     lint(email)
     shown = [name for name, _ in email.images if name.startswith("exercise")]
@@ -105,7 +105,7 @@ def test_mails_show_each_exercise_once_with_words(composer: Composer) -> None:
 
 
 def test_who_should_be_seen_first_gets_no_exercise(composer: Composer) -> None:
-    """No picture of one either."""
+    """Nor a picture of one."""
     email = MAILS["alert to somebody who should be seen"](composer)
     assert [name for name, _ in email.images] == ["chart.png"]
 
@@ -121,7 +121,7 @@ def test_who_should_be_seen_first_gets_no_exercise(composer: Composer) -> None:
 def test_a_therapists_own_picture_is_made_small_for_mails(
     tmp_path: Path, name: str, content: Content, kind: str
 ) -> None:
-    """With its step's title for those who don't see it, as what it is by MIME."""
+    """With its step's title as alternative text, and its actual type in MIME."""
     composer = own(tmp_path, name, content)
     (routine,) = read_routines(tmp_path / "easeback.toml")
     facts = next(facts for mail, facts in sample_facts() if mail == "alert")
@@ -138,7 +138,7 @@ def test_a_therapists_own_picture_is_made_small_for_mails(
 
 
 def test_a_mail_has_room_for_so_many_pictures(tmp_path: Path) -> None:
-    """The first ones; the others' steps are told all the same."""
+    """The first ones; other steps are still described."""
     composer = own(tmp_path, "heel.jpg", photo)
     (routine,) = read_routines(tmp_path / "easeback.toml")
     steps = [replace(routine.steps[0], key=f"step {number}") for number in range(9)]
@@ -149,7 +149,7 @@ def test_a_mail_has_room_for_so_many_pictures(tmp_path: Path) -> None:
 
 
 def test_a_svg_of_a_therapist_is_for_pages_alone(tmp_path: Path) -> None:
-    """Mail readers show none."""
+    """Mail readers don't show SVG."""
     composer = own(tmp_path, "heel.svg", b'<svg xmlns="http://www.w3.org/2000/svg"/>')
     (routine,) = read_routines(tmp_path / "easeback.toml")
     assert composer.routine(routine.steps, Locale())["pictures"] == {}

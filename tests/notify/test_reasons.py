@@ -1,4 +1,4 @@
-"""The reasons that the pure rooms and the services give in English, in each athlete's language."""
+"""Reasons that the rules and the services give in English, translated for each athlete."""
 
 import ast
 import inspect
@@ -80,7 +80,7 @@ def why_not_counted() -> Iterator[str]:
 
 
 def raised(module: ModuleType, *names: str) -> Iterator[str]:
-    """Each text that a module raises these errors with, its figures made up."""
+    """Each message that a module raises with these errors, with made-up figures."""
     for node in ast.walk(ast.parse(inspect.getsource(module))):
         is_error = isinstance(node, ast.Call) and getattr(node.func, "id", "") in names
         if is_error and node.args and isinstance(node.args[0], ast.Constant | ast.JoinedStr):  # type: ignore[attr-defined]  # a call
@@ -120,7 +120,7 @@ def what_services_say() -> Iterator[str]:
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_each_reason_that_an_athlete_reads_is_known(language: str) -> None:
-    """What isn't would be quoted in English."""
+    """Others would be quoted in English."""
     words = LOADER.words("text", Locale(language))
     reasons = {
         *why_not_mailed(),

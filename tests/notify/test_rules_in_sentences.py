@@ -1,4 +1,4 @@
-"""The numbers that sentences speak of: the operator's, in mails, on the page and in `explain`."""
+"""The numbers in sentences are the operator's rules, in mails, on the page and in `explain`."""
 
 import re
 from dataclasses import replace
@@ -33,7 +33,7 @@ OTHER = Rules(
     recovery_easy_days=5,
     plan_spare_weeks=3,
 )
-"""Every rule that a sentence speaks of, set otherwise."""
+"""Every rule that a sentence mentions, with another value."""
 
 DEFAULTS = {
     "en": r"30 days|month|\b42\b|six weeks|\b7 days|last six|biggest week|\b14 days|\b4 days"
@@ -41,10 +41,10 @@ DEFAULTS = {
     "de": r"30 Tage|Monat|\b42\b|sechs Wochen|\b7 Tage|letzten sechs|größten Woche|\b14 Tage"
     r"|\b4 Tage|vier Wochen bis|aus vier Wochen|\b10 %",
 }
-"""What sentences about the rules say by default."""
+"""The default values in sentences about the rules."""
 
 OF_A_STUDY = re.compile(r"5[,.]205|874|studied|[Uu]ntersucht|1[,.]000")
-"""A study's own numbers are no setting: its sentences keep them."""
+"""A study's own numbers aren't settings: its sentences keep them."""
 
 
 @pytest.fixture(scope="module", params=["en", "de"])
@@ -53,7 +53,7 @@ def speaker(request: pytest.FixtureRequest) -> Composer:
 
 
 def sentences(email: Email) -> str:
-    """The mail's subject and text on one line, without the sentences about studies."""
+    """The mail's subject and text on one line, without sentences about studies."""
     said = " ".join(f"{email.subject}. {email.text}".split())
     parts = re.split(r"(?<=[.:]) ", said)
     return " ".join(part for part in parts if not OF_A_STUDY.search(part))
@@ -76,7 +76,7 @@ def default_numbers(email: Email) -> list[str]:
 def test_an_alert_says_the_numbers_of_the_rules_as_they_are_set(
     speaker: Composer, kind: str, numbers: list[str]
 ) -> None:
-    """No sentence about a rule keeps the default; the advice is what these rules allow."""
+    """No sentence about a rule keeps the default; the advice follows these rules."""
     facts = made.alert_facts(kind, rules=OTHER)
     email = speaker.alert(facts)
 
@@ -87,7 +87,7 @@ def test_an_alert_says_the_numbers_of_the_rules_as_they_are_set(
 
 @pytest.mark.parametrize(("share", "allowed"), [(0.9, "8.0 km"), (0.7, "6.2 km")])
 def test_an_alert_allows_the_long_run_that_the_rules_set(share: float, allowed: str) -> None:
-    """In the second gentle week, of the 8.9 km before the jump."""
+    """In the second gentle week, from the 8.9 km before the jump."""
     rules = replace(Rules(), plan_gentle_long=(0.6, share))
     known = History.of(made.runs(), rules=rules)
     facts = made.alert_facts(rules=rules, recovery=recovery(known, made.DAY, rules=rules))
@@ -97,7 +97,7 @@ def test_an_alert_allows_the_long_run_that_the_rules_set(share: float, allowed: 
 
 
 def test_what_a_study_found_is_not_said_of_a_run_that_it_did_not_look_at() -> None:
-    """7 % more: the study's reference group. And that the rule here is another than the study's."""
+    """7 % more is the study's reference group. The mail says that its rule differs."""
     finding = made.finding(observed_m=9_523)
     email = Composer().alert(made.alert_facts(finding=finding, rules=replace(OTHER)))
     said = " ".join(email.text.split())
@@ -111,14 +111,14 @@ def test_what_a_study_found_is_not_said_of_a_run_that_it_did_not_look_at() -> No
 
 
 def test_with_the_rules_of_the_study_nothing_is_said_of_other_rules() -> None:
-    """Nobody who changed nothing reads of settings."""
+    """Without changed settings there's no sentence about them."""
     assert "set otherwise" not in Composer().alert(made.alert_facts()).text
 
 
 def test_the_weekly_mail_says_the_numbers_of_the_rules_as_they_are_set(
     speaker: Composer,
 ) -> None:
-    """The plan, findings, what history is missing."""
+    """The plan, findings, missing history."""
     week = made.week_after_the_jump()
     noticed = tuple(Noticed(made.finding(kind), mailed=False) for kind in ("run", "ramp", "month"))
     mails = [
@@ -134,7 +134,7 @@ def test_the_weekly_mail_says_the_numbers_of_the_rules_as_they_are_set(
 
 
 def test_how_near_the_mean_a_week_is_much_like_it_is_a_rule() -> None:
-    """The same week is much like its mean, or a distance more."""
+    """The same week is about its mean, or above it by a distance."""
     facts = made.weekly_facts()
     [like, unlike] = [
         Composer().weekly(replace(facts, rules=replace(Rules(), weekly_like_share=share))).text
@@ -146,7 +146,7 @@ def test_how_near_the_mean_a_week_is_much_like_it_is_a_rule() -> None:
 
 
 def test_the_pipeline_hands_its_rules_to_the_mail(app: App) -> None:
-    """A run 7 % longer is warned of by a rule of 5 %, and the mail speaks of 5 % and 21 days."""
+    """A rule of 5 % warns of a run 7 % longer, and the mail mentions 5 % and 21 days."""
     app.services = replace(app.services, rules=replace(OTHER, run_excess_m=0.0))
     anna = app.athlete()
     app.runs(anna, steady(until=TODAY, weeks=10))
@@ -161,7 +161,7 @@ def test_the_pipeline_hands_its_rules_to_the_mail(app: App) -> None:
 
 
 def test_the_page_says_the_numbers_of_the_rules_as_they_are_set(tmp_path: Path) -> None:
-    """What stood out and by which rule, the ceiling, what history is missing."""
+    """Findings with their rule, the ceiling, missing history."""
     made_here = instance(tmp_path)
     mira = made_here.add()
     run_winter(made_here, mira)
@@ -179,7 +179,7 @@ def test_the_page_says_the_numbers_of_the_rules_as_they_are_set(tmp_path: Path) 
 
 
 def test_explain_and_ceiling_say_the_numbers_of_the_rules_as_they_are_set(tmp_path: Path) -> None:
-    """As a person asks them, by a settings file with a rule of its own."""
+    """From the command line, with a rule in the settings file."""
     (tmp_path / "own.toml").write_text(
         "[rules]\nrun_over = 1.05\nrun_window_days = 21\nramp_days = 9\nramp_window_days = 40\n"
         "return_watch_days = 25\n"
@@ -211,7 +211,7 @@ def test_explain_and_ceiling_say_the_numbers_of_the_rules_as_they_are_set(tmp_pa
 
 @pytest.mark.parametrize("units", ["km", "mi"])
 def test_mails_say_that_climb_counts_where_it_does(speaker: Composer, units: Units) -> None:
-    """Once in each mail, in the reader's units, and nowhere while the rule is off."""
+    """Once in each mail, in the reader's units, and not while the rule is off."""
     runner = replace(made.athlete(), units=units)
     rate = r"\b100 m [a-z]+" if units == "km" else r"\b528 (ft|Fuß)"
     for rules, times in ((Rules(), 0), (Rules(climb_m_per_km=100), 1)):
@@ -222,7 +222,7 @@ def test_mails_say_that_climb_counts_where_it_does(speaker: Composer, units: Uni
 
 
 def test_the_chart_of_an_alert_counts_climb_as_its_sums_do() -> None:
-    """The bar of the day is as high as what the finding observed."""
+    """The day's bar is as high as the finding's observed value."""
     facts = made.alert_facts()
     climbed = [replace(run, ascent_m=100.0) for run in facts.runs]
     plain, hilly = (

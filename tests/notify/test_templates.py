@@ -1,4 +1,4 @@
-"""The operator's templates, laid over the shipped ones; text on its way into a mail."""
+"""The operator's templates override the shipped ones; cleaning text for mails."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ from worker.notify.words import Catalogue
 
 
 def put(folder: Path, name: str, text: str) -> Path:
-    """Write an own template."""
+    """Write a custom template."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, "utf-8")
@@ -36,7 +36,7 @@ class CountingEnvironment(Environment):
 
 
 def compiled_by_another_process(folder: Path) -> int:
-    """How many templates one more process would compile for a greeting."""
+    """How many templates another process would compile for a greeting."""
     environment = CountingEnvironment(
         loader=DictLoader({"greeting": "Hello {{ name }}"}),
         bytecode_cache=CompiledTemplates("text", folder),
@@ -46,7 +46,7 @@ def compiled_by_another_process(folder: Path) -> int:
 
 
 def test_what_one_process_compiled_the_next_ones_find(tmp_path: Path) -> None:
-    """Also those of other users, who may read it and no more."""
+    """Also those of other users, who may only read the cache."""
     assert compiled_by_another_process(tmp_path / "new") == 1
     assert compiled_by_another_process(tmp_path / "new") == 0
     (kept,) = (tmp_path / "new").iterdir()
@@ -55,7 +55,7 @@ def test_what_one_process_compiled_the_next_ones_find(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("left", [0, 1, 12, 40])
 def test_compiled_templates_that_were_cut_off_are_made_anew(tmp_path: Path, left: int) -> None:
-    """As a power cut leaves them."""
+    """As after a power cut."""
     assert compiled_by_another_process(tmp_path) == 1
     (kept,) = tmp_path.iterdir()
     kept.write_bytes(kept.read_bytes()[:left])
@@ -64,21 +64,21 @@ def test_compiled_templates_that_were_cut_off_are_made_anew(tmp_path: Path, left
 
 
 def test_where_nothing_can_be_kept_each_process_compiles(tmp_path: Path) -> None:
-    """A file stands where the folder would be."""
+    """A file is in the cache folder's place."""
     (tmp_path / "file").touch()
     assert compiled_by_another_process(tmp_path / "file") == 1
     assert compiled_by_another_process(tmp_path / "file") == 1
 
 
 def test_shipped_templates_are_kept_compiled_and_own_ones_are_not(tmp_path: Path) -> None:
-    """An own one is compiled for a sandbox."""
+    """A custom template is compiled for a sandbox."""
     assert isinstance(TemplateLoader().markup.bytecode_cache, CompiledTemplates)
     put(tmp_path, "weekly/subject.txt", "{{ name }}")
     assert TemplateLoader(tmp_path).markup.bytecode_cache is None
 
 
 def test_an_own_template_takes_the_place_of_one_and_only_one(tmp_path: Path) -> None:
-    """The subject is the operator's, the body stays as shipped."""
+    """The subject is the operator's, the body is the shipped one."""
     put(tmp_path, "weekly/subject.txt", "{{ name }} ran {{ words.runs(week.runs) }}")
     composer = Composer(templates=tmp_path)
     assert composer.check() == ()
@@ -100,7 +100,7 @@ def test_an_own_template_takes_the_place_of_one_and_only_one(tmp_path: Path) -> 
 def test_a_broken_template_is_put_aside_and_reported(
     tmp_path: Path, source: str, reason: str
 ) -> None:
-    """The mail goes out as shipped, and `broken` names the file and why."""
+    """The mail is sent with the shipped template, and `broken` has the file and the reason."""
     put(tmp_path, "weekly/subject.txt", source)
     composer = Composer(templates=tmp_path)
     email = composer.weekly(made.weekly_facts())
@@ -111,7 +111,7 @@ def test_a_broken_template_is_put_aside_and_reported(
 
 
 def test_checking_tells_one_broken_template_from_a_good_one(tmp_path: Path) -> None:
-    """One mistake costs one template: the good one beside it stays in use."""
+    """One mistake disables one template: the good one beside it stays in use."""
     put(tmp_path, "weekly/subject.txt", "My week")
     put(tmp_path, "weekly/body.txt", "{{ nothing }}")
     composer = Composer(templates=tmp_path)
@@ -122,7 +122,7 @@ def test_checking_tells_one_broken_template_from_a_good_one(tmp_path: Path) -> N
 
 
 def test_a_template_that_only_some_mails_break_is_put_aside_then(tmp_path: Path) -> None:
-    """What the check didn't meet still costs no mail."""
+    """A mistake that the check didn't find doesn't stop a mail either."""
     source = "{% if week.runs == 3 and mean_m and mean_m < 14000 %}{{ oops }}{% endif %}Week"
     put(tmp_path, "weekly/subject.txt", source)
     composer = Composer(templates=tmp_path)
@@ -136,7 +136,7 @@ def test_a_template_that_only_some_mails_break_is_put_aside_then(tmp_path: Path)
 def test_a_broken_chart_or_catalogue_is_put_aside_too(
     tmp_path: Path, name: str, source: str
 ) -> None:
-    """What a chart is drawn by or says is no less an operator's template than a mail's body."""
+    """A chart's drawing and wording are overridable like a mail's body."""
     composer = Composer(templates=put(tmp_path, name, source))
     assert composer.alert(made.alert_facts()) == Composer().alert(made.alert_facts())
     [broken] = composer.broken
@@ -144,7 +144,7 @@ def test_a_broken_chart_or_catalogue_is_put_aside_too(
 
 
 def test_a_file_that_no_mail_uses_is_reported(tmp_path: Path) -> None:
-    """A slip in the name would otherwise change nothing and say nothing."""
+    """Otherwise a misspelt name would silently have no effect."""
     put(tmp_path, "alert/body.htm.txt", "x")
     assert Composer(templates=tmp_path).broken == (
         "alert/body.htm.txt: no template of this name is used",
@@ -152,7 +152,7 @@ def test_a_file_that_no_mail_uses_is_reported(tmp_path: Path) -> None:
 
 
 def test_a_sentence_can_be_reworded_in_the_catalogue_alone(tmp_path: Path) -> None:
-    """One own catalogue changes both parts alike."""
+    """One custom catalogue changes both parts."""
     shipped = (SHIPPED / "words" / "en.jinja").read_text("utf-8")
     put(tmp_path, "words/en.jinja", shipped.replace("What it means", "What that tells us"))
     composer = Composer(templates=tmp_path)
@@ -165,7 +165,7 @@ def test_a_sentence_can_be_reworded_in_the_catalogue_alone(tmp_path: Path) -> No
 
 @given(st.text(max_size=400))
 def test_cleaned_text_is_one_short_line_that_turns_nothing_round(text: str) -> None:
-    """Whatever comes in: at most 80 characters, nothing that breaks or reverses a line."""
+    """For any input: at most 80 characters, nothing that breaks or reverses a line."""
     line = clean(text)
     assert len(line) <= 80
     assert line == line.strip()
@@ -175,7 +175,7 @@ def test_cleaned_text_is_one_short_line_that_turns_nothing_round(text: str) -> N
 
 @given(st.lists(st.text("abc d", max_size=200), max_size=8))
 def test_folding_loses_no_word(lines: list[str]) -> None:
-    """Lines get short, words stay, empty lines never pile up."""
+    """Lines get short, words stay, and there are never several empty lines in a row."""
     folded = fold("\n".join(lines))
     assert folded.split() == " ".join(lines).split()
     assert "\n\n\n" not in folded
@@ -185,7 +185,7 @@ def test_folding_loses_no_word(lines: list[str]) -> None:
 
 @given(st.floats(0, 1000))
 def test_a_ceiling_never_rounds_up(value: float) -> None:
-    """What may be run at most is said as less, or as it is."""
+    """An upper limit is rounded down or left as it is."""
     assert float(tenths_down(value)) <= value + 1e-6
     assert float(tenths_down(value)) > value - 0.1 - 1e-6
     assert abs(float(tenths(value)) - value) <= 0.05 + 1e-9
@@ -196,24 +196,24 @@ def test_a_ceiling_never_rounds_up(value: float) -> None:
     [(1.12, "1.12"), (1.194, "1.19"), (1.199, "1.2"), (1.25, "1.3"), (1.596, "1.6"), (2.0, "2.0")],
 )
 def test_a_ratio_just_over_its_rule_is_said_in_hundredths(ratio: float, said: str) -> None:
-    """1.12 must not be told as 1.1, which is the rule itself."""
+    """1.12 must not be shown as 1.1, which is the rule itself."""
     assert ratio_digits(ratio) == said
 
 
 def test_a_reason_is_told_without_the_setting_behind_it() -> None:
-    """Names of settings are for `explain`, not for a mail."""
+    """Names of settings are for `explain`, not for mails."""
     reason = "the run was 4 days ago (mail_within_days = 3)"
     assert Catalogue({}).reason(reason) == "the run was 4 days ago"
 
 
 def test_a_measure_is_never_torn_apart() -> None:
-    """A number stays on the line of its unit, with a plain space between them."""
+    """A number and its unit stay on one line, joined by a plain space."""
     folded = fold("x" * 72 + " 14.2\u00a0km")
     assert folded.splitlines()[1] == "14.2 km"
 
 
 def catalogue(language: str) -> dict[str, object]:
-    """The macros and sentences that the file of a language defines, without any fallback."""
+    """The macros and sentences of a language's file, without any fallback."""
     return TemplateLoader().sentences("text", Locale(language), f"words/{language}.jinja")
 
 
@@ -232,7 +232,7 @@ def test_every_sentence_is_there_in_every_language() -> None:
 
 
 def test_every_sentence_of_the_catalogue_is_used() -> None:
-    """A sentence that no mail says is a sentence that nobody reads and everybody translates."""
+    """Unused sentences would be translated for nothing."""
     english = SHIPPED / "words" / "en.jinja"
     templates = [
         path.read_text("utf-8")
@@ -250,7 +250,7 @@ def test_every_sentence_of_the_catalogue_is_used() -> None:
 
 @pytest.mark.parametrize("kind", ["run", "return", "ramp"])
 def test_german_mails_pass_the_same_lint(kind: str) -> None:
-    """The second language: whole mails, with a comma in their numbers."""
+    """Whole mails with decimal commas."""
     composer = Composer(language="de", checkins=True)
     email = composer.alert(made.alert_facts(kind))
     lint(email)
@@ -261,13 +261,13 @@ def test_german_mails_pass_the_same_lint(kind: str) -> None:
 
 
 def test_a_language_without_a_catalogue_is_refused() -> None:
-    """At once, with what there is."""
+    """At once, with the list of languages."""
     with pytest.raises(ValueError, match="there are: de, en"):
         Composer(language="tlh")
 
 
 def test_an_own_catalogue_brings_an_own_language(tmp_path: Path) -> None:
-    """A club may speak its own way."""
+    """A club may use its own wording."""
     english = (SHIPPED / "words" / "en.jinja").read_text("utf-8")
     put(tmp_path, "words/club.jinja", english.replace("What it means", "Heads up"))
     composer = Composer(templates=tmp_path, language="club")

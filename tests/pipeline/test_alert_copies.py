@@ -1,4 +1,4 @@
-"""Copies of alerts on either database: for whom, of whom, once, and as long as both sides agree."""
+"""Copies of alerts on either database: for whom, once, and only with both sides' consent."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +17,7 @@ from worker.store import OutboxMail
 
 @pytest.fixture
 def copying(app: App) -> App:
-    """A practice of two that gets copies."""
+    """A practice with two therapists who get copies."""
     services = replace(app.services, copies_alerts=True)
     with services.store.transaction() as tx:
         for name, language in (("Vera", ""), ("Wim", "de")):
@@ -47,7 +47,7 @@ def recipients(app: App) -> list[str]:
 
 
 def test_every_therapist_gets_one_beside_the_athletes_mail(copying: App) -> None:
-    """With who, what stood out and the last answer; in each one's language; no name on top."""
+    """It names athlete, reason and last answer in the therapist's language; the subject no name."""
     anna = copying.athlete()
     agree(copying, anna)
     with copying.services.store.transaction() as tx:
@@ -69,7 +69,7 @@ def test_every_therapist_gets_one_beside_the_athletes_mail(copying: App) -> None
 
 
 def test_it_links_to_the_athletes_page_of_the_practice(copying: App) -> None:
-    """By a link of the therapist's own."""
+    """By the therapist's own link."""
     signer = Signer(("a key of the tests",), "https://easeback.example.org")
     app = replace(
         copying, services=replace(copying.services, composer=Composer(signer=signer, checkins=True))
@@ -87,7 +87,7 @@ def test_it_links_to_the_athletes_page_of_the_practice(copying: App) -> None:
 
 @pytest.mark.parametrize("without", ["setting", "consent", "therapists", "practice"])
 def test_there_is_none_without(copying: App, without: str) -> None:
-    """The setting, the athlete's consent, anybody to send it to, the practice's wish."""
+    """Without the setting, the athlete's consent, a therapist, or the practice's wish."""
     app = copying
     anna = app.athlete()
     if without != "consent":
@@ -104,7 +104,7 @@ def test_there_is_none_without(copying: App, without: str) -> None:
 
 
 def test_nothing_is_copied_that_the_athlete_is_not_mailed(copying: App) -> None:
-    """Imports, runs inside the rules, pauses; nor is it made up for afterwards."""
+    """Imports, runs within the rules, pauses; nor is it sent afterwards."""
     anna, ben = copying.athlete(), copying.athlete("Ben")
     for one in (anna, ben):
         agree(copying, one)
@@ -119,7 +119,7 @@ def test_nothing_is_copied_that_the_athlete_is_not_mailed(copying: App) -> None:
 
 
 def test_the_same_jump_is_copied_once(copying: App) -> None:
-    """However often its day is judged; a graver one once more."""
+    """However often its day is judged; a graver finding is copied once more."""
     anna = copying.athlete()
     agree(copying, anna)
     jump(copying, anna)
@@ -132,7 +132,7 @@ def test_the_same_jump_is_copied_once(copying: App) -> None:
 
 
 def test_a_copy_goes_with_the_alert_that_is_taken_back_before_it_went(copying: App) -> None:
-    """What stood out no longer does."""
+    """The reason for it is gone."""
     anna = copying.athlete()
     agree(copying, anna)
     jump(copying, anna)
@@ -144,7 +144,7 @@ def test_a_copy_goes_with_the_alert_that_is_taken_back_before_it_went(copying: A
 
 
 def test_what_waits_is_dropped_when_consent_is_taken_back(copying: App) -> None:
-    """The alert itself still goes; another athlete's copies do too."""
+    """The alert itself is still sent; so are another athlete's copies."""
     anna, ben = copying.athlete(), copying.athlete("Ben")
     for one in (anna, ben):
         agree(copying, one)
@@ -157,7 +157,7 @@ def test_what_waits_is_dropped_when_consent_is_taken_back(copying: App) -> None:
 
 
 def test_a_therapist_who_leaves_gets_nothing_that_waits(copying: App) -> None:
-    """The other one does."""
+    """The other therapist's copies are sent."""
     anna = copying.athlete()
     agree(copying, anna)
     jump(copying, anna)
@@ -179,7 +179,7 @@ def test_who_is_forgotten_is_copied_nobody(copying: App) -> None:
 
 
 def test_while_mail_is_paused_no_weekly_mail_comes_and_none_later_for_that_time(app: App) -> None:
-    """The week counts as skipped; the next one after the pause comes again."""
+    """The week counts as skipped; the next one after the pause is mailed again."""
     anna = app.athlete()
     with app.services.store.transaction() as tx:
         tx.athletes.pause(anna, since=NOW)
@@ -196,7 +196,7 @@ def test_while_mail_is_paused_no_weekly_mail_comes_and_none_later_for_that_time(
 
 
 def test_an_alert_and_its_copies_are_queued_together_or_not_at_all(copying: App) -> None:
-    """Whatever ends the work between two of them; then it is done again, once."""
+    """If the work ends between two of them, it's repeated as a whole, once."""
 
     class Dies(Composer):
         left = 1
@@ -220,7 +220,7 @@ def test_an_alert_and_its_copies_are_queued_together_or_not_at_all(copying: App)
 
 
 def test_a_restore_closes_the_practices_links_and_asks_everybody_again(copying: App) -> None:
-    """What was closed, and who took consent back, since the copy isn't known."""
+    """Links closed and consents withdrawn after the copy was made aren't in it."""
     anna = copying.athlete()
     agree(copying, anna)
     with copying.services.store.transaction() as tx:

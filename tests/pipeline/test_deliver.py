@@ -1,4 +1,4 @@
-"""Delivery against a real mail server: what holds up whom, and for how long."""
+"""Delivery against a real mail server: what delays which mails, and for how long."""
 
 import threading
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ BENS = [f"Ben{letter}" for letter in ascii_lowercase]
 
 
 def weeklies(app: App, *names: str) -> None:
-    """A weekly mail for each of these athletes, due now."""
+    """Queue a weekly mail for each of these athletes, due now."""
     app.now = NOW - timedelta(days=7)
     for name in names:
         app.athlete(name)
@@ -38,14 +38,14 @@ def weeklies(app: App, *names: str) -> None:
 
 
 def alert(app: App, name: str) -> None:
-    """An alert for a new athlete of this name, due now."""
+    """Queue an alert for a new athlete of this name, due now."""
     athlete = app.athlete(name)
     app.runs(athlete, steady())
     app.arrive(athlete, recording(km=15.0))
 
 
 def over(app: App, server: SmtpServer, *, connections: int = 2) -> App:
-    """The same application, sending to that server."""
+    """The same application with that mail server."""
     settings = MailSection(
         host="127.0.0.1",
         port=server.port,
@@ -61,7 +61,7 @@ def over(app: App, server: SmtpServer, *, connections: int = 2) -> App:
 def sending(
     app: App, server: SmtpServer, *, at_most: int | None = None
 ) -> Iterator[list[Delivered]]:
-    """A run of delivery beside what is done inside; then the server drops whom it keeps waiting."""
+    """A delivery run in parallel to the block; afterwards the server drops hanging connections."""
     done: list[Delivered] = []
     thread = threading.Thread(
         target=lambda: done.append(send(app.services, app.clock, at_most=at_most, patience_s=0.1)),
@@ -77,17 +77,17 @@ def sending(
 
 
 def pause(app: App) -> timedelta | None:
-    """For how long no mail is sent from now on."""
+    """How long sending is paused from now on."""
     with app.services.store.reading() as tx:
         tick = tx.progress.tick(PAUSE_TICK)
     return tick.at - app.now if tick and tick.at > app.now else None
 
 
-# One recipient
+# Recipients
 
 
 def test_a_recipient_whose_server_hangs_at_the_dot_keeps_no_other_waiting(app: App) -> None:
-    """The others' mails go by another connection, long before the first is given up."""
+    """Other mails use another connection, long before the first one's time-out."""
     weeklies(app, "Anna", *BENS[:12])
     with SmtpServer() as server:
         server.hangs_for = {"anna@example.org"}
@@ -103,7 +103,7 @@ def test_a_recipient_whose_server_hangs_at_the_dot_keeps_no_other_waiting(app: A
 
 
 def test_two_mails_to_one_hanging_recipient_hold_one_connection(app: App) -> None:
-    """The second is passed over while the first is on its way."""
+    """The second is skipped while the first is being sent."""
     weeklies(app, "Anna", *BENS[:6])
     alert(app, "Zoe")
     with app.services.store.transaction() as tx:
@@ -118,7 +118,7 @@ def test_two_mails_to_one_hanging_recipient_hold_one_connection(app: App) -> Non
 
 
 def test_a_mail_that_is_queued_while_another_hangs_is_sent_at_once(app: App) -> None:
-    """A warning must not wait for the end of somebody's time-out."""
+    """A warning must not wait for another recipient's time-out."""
     weeklies(app, "Anna")
     with SmtpServer() as server:
         server.hangs_for = {"anna@example.org"}
@@ -130,7 +130,7 @@ def test_a_mail_that_is_queued_while_another_hangs_is_sent_at_once(app: App) -> 
 
 
 def test_swift_mails_go_by_one_connection(app: App) -> None:
-    """A small relay isn't asked for two where one will do."""
+    """A small relay gets only one connection if one is enough."""
     weeklies(app, *BENS[:5])
     with SmtpServer() as server:
         app = over(app, server)
@@ -139,7 +139,7 @@ def test_swift_mails_go_by_one_connection(app: App) -> None:
 
 
 def test_one_connection_is_one_where_the_settings_say_so(app: App) -> None:
-    """`connections = 1` waits."""
+    """With `connections = 1` it waits."""
     weeklies(app, "Anna", "Ben")
     with SmtpServer() as server:
         server.hangs_for = {"anna@example.org"}
@@ -160,7 +160,7 @@ def test_no_more_is_sent_than_was_asked_for(app: App) -> None:
 
 
 def test_while_one_hangs_more_is_sent_than_was_asked_for(app: App) -> None:
-    """The run can't end before it, and nobody else may wait for that."""
+    """The run can't end before it, and nobody else may wait for it."""
     weeklies(app, "Anna", *BENS[:12])
     with SmtpServer() as server:
         server.hangs_for = {"anna@example.org"}
@@ -173,7 +173,7 @@ def test_while_one_hangs_more_is_sent_than_was_asked_for(app: App) -> None:
 
 
 def test_an_unreachable_server_costs_no_mail_a_try_nor_its_place(app: App) -> None:
-    """After twelve hours without a server the warnings go first, at once, and none is delayed."""
+    """After twelve hours without a server warnings go first, at once, and no mail is put off."""
     weeklies(app, "Anna")
     alert(app, "Ben")
     for _ in range(24):
@@ -187,7 +187,7 @@ def test_an_unreachable_server_costs_no_mail_a_try_nor_its_place(app: App) -> No
 
 
 def test_a_mail_queued_during_the_pause_waits_for_its_end(app: App) -> None:
-    """One pause holds for all, whenever they came."""
+    """One pause applies to all, whenever they were queued."""
     weeklies(app, "Anna")
     app.mailer.answers = [refused("nothing listens", unreachable=True)]
     app.deliver()
@@ -200,7 +200,7 @@ def test_a_mail_queued_during_the_pause_waits_for_its_end(app: App) -> None:
 
 
 def test_a_try_that_took_longer_than_the_pause_is_pause_enough(app: App) -> None:
-    """Whoever waited a minute for a greeting needn't wait on: the server may be well by now."""
+    """After a minute's wait for the greeting there's no pause: the server may be well by now."""
     weeklies(app, "Anna")
 
     class Slow(ScriptedMailer):
@@ -217,7 +217,7 @@ def test_a_try_that_took_longer_than_the_pause_is_pause_enough(app: App) -> None
 
 
 def test_a_server_that_refuses_everything_for_now_is_left_alone_after_ten(app: App) -> None:
-    """Ten tries, then a pause; each mail that was tried waits for its own time."""
+    """Ten tries, then a pause; each tried mail waits for its own next time."""
     weeklies(app, *BENS[:24])
     with SmtpServer() as server:
         server.fail("mail", "451 4.7.1 come back later", times=None)
@@ -233,7 +233,7 @@ def test_a_server_that_refuses_everything_for_now_is_left_alone_after_ten(app: A
 
 
 def test_one_mail_that_is_taken_shows_that_the_server_is_well(app: App) -> None:
-    """Greylisting takes some and puts others off: that pauses nothing."""
+    """Greylisting accepts some and defers others; that's no reason for a pause."""
     weeklies(app, *BENS[:24])
     app.mailer.answers = [None if n % 6 == 5 else refused("451 greylisted") for n in range(24)]
     done = app.deliver()
@@ -242,7 +242,7 @@ def test_one_mail_that_is_taken_shows_that_the_server_is_well(app: App) -> None:
 
 
 def test_greylisting_for_hours_costs_nothing_but_hours(app: App) -> None:
-    """Each recipient is put off until four hours after their first try; all have one mail then."""
+    """Each recipient is deferred until four hours after the first try; all get one mail."""
     weeklies(app, "Anna", *BENS[:4])
     first_tries: dict[str, datetime] = {}
 
@@ -264,7 +264,7 @@ def test_greylisting_for_hours_costs_nothing_but_hours(app: App) -> None:
 
 
 def troubles(app: App) -> list[str]:
-    """What the ping is withheld for."""
+    """The reasons for withholding the ping."""
     with app.services.store.reading() as tx:
         return [
             str(trouble)
@@ -274,7 +274,7 @@ def troubles(app: App) -> list[str]:
 
 @pytest.mark.parametrize("step", ["mail", "rcpt", "dot"])
 def test_a_refused_sender_costs_no_mail_and_stops_the_ping(app: App, step: str) -> None:
-    """It is tried again like any other refusal for now, and is trouble until a mail is taken."""
+    """It's tried again like any temporary refusal, and is trouble until a mail is accepted."""
     weeklies(app, "Anna")
     with SmtpServer() as server:
         server.fail(step, "550 5.4.5 Daily user sending limit exceeded")  # type: ignore[arg-type]  # a str
@@ -289,7 +289,7 @@ def test_a_refused_sender_costs_no_mail_and_stops_the_ping(app: App, step: str) 
 
 
 def test_an_unknown_recipient_stays_final(app: App) -> None:
-    """And is nobody else's trouble."""
+    """It doesn't affect other mails."""
     weeklies(app, "Anna")
     with SmtpServer() as server:
         server.fail("rcpt", "550 5.1.1 <anna@example.org>: Recipient address rejected")
@@ -299,11 +299,11 @@ def test_an_unknown_recipient_stays_final(app: App) -> None:
         assert troubles(app) == []
 
 
-# The operator's word
+# Commands of the operator
 
 
 def test_a_trial_mail_goes_through_the_whole_dialogue(app: App) -> None:
-    """To any address, and nothing of it is kept."""
+    """To any address, and nothing of it is stored."""
     heard: list[str] = []
     with SmtpServer() as server:
         settings = MailSection(host="127.0.0.1", port=server.port, security="none")
@@ -321,7 +321,7 @@ def test_a_trial_mail_goes_through_the_whole_dialogue(app: App) -> None:
 
 
 def moved(app: App, email: str) -> Athlete:
-    """The athlete, with a new address."""
+    """The athlete with a new address."""
     with app.services.store.transaction() as tx:
         (athlete,) = tx.athletes.all()
         athlete = replace(athlete, email=email)
@@ -331,7 +331,7 @@ def moved(app: App, email: str) -> Athlete:
 
 @pytest.mark.parametrize("address", ["new@example.org", "jürgen@exämple.org"])
 def test_what_is_sent_again_goes_to_the_address_of_today(app: App, address: str) -> None:
-    """On the envelope and in the mail, which is otherwise the same; and no pause holds it."""
+    """In the envelope and in the mail, which is otherwise unchanged; a pause doesn't delay it."""
     weeklies(app, "Anna")
     with SmtpServer() as server:
         server.lints = address.isascii()
@@ -356,7 +356,7 @@ def test_what_is_sent_again_goes_to_the_address_of_today(app: App, address: str)
 
 
 def test_each_mail_of_a_run_takes_two_commits(app: App) -> None:
-    """One just before the dot; one just after its answer, which claims the next mail as well."""
+    """One just before the dot, and one just after its answer, which also claims the next mail."""
     weeklies(app, *BENS[:5])
     with counted(app.services.store) as told:
         assert send(app.services, app.clock).sent == 5
@@ -367,7 +367,7 @@ def test_each_mail_of_a_run_takes_two_commits(app: App) -> None:
 def test_a_mail_that_was_claimed_with_the_last_ones_answer_is_left_claimed_by_a_crash(
     app: App,
 ) -> None:
-    """As if it had been claimed alone: it is put back, unflagged, and the one before stays sent."""
+    """As if claimed alone: it's returned to the queue unflagged, and the one before stays sent."""
     weeklies(app, "Anna", "Ben")
     app.mailer.answers = [None, KeyboardInterrupt()]
     with pytest.raises(KeyboardInterrupt):

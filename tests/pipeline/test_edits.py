@@ -1,4 +1,4 @@
-"""The athlete's own word on a run: it counts before every source, which may come again."""
+"""The athlete's edits of a run: they override every source, even when its data comes again."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,7 +31,7 @@ def counted_km(app: App, who: Athlete, day: date = TODAY) -> list[float]:
 
 
 def warned(app: App) -> tuple[Athlete, int]:
-    """An athlete who was warned of a run today, and that run's id; the mail is queued."""
+    """An athlete with a queued warning about today's run, and that run's id."""
     anna = app.athlete()
     app.runs(anna, steady())
     app.arrive(anna, LONG)
@@ -54,7 +54,7 @@ def add(app: App, who: Athlete, km: float, **more: object) -> StoredRun:
 
 
 def test_what_is_left_out_takes_its_finding_and_its_mail_along(app: App) -> None:
-    """The mail that waited isn't sent; who said so stands with the run."""
+    """The waiting mail isn't sent; the run records who left it out."""
     anna, run_id = warned(app)
     left = exclude(app, anna, run_id)
     assert (left.excluded, left.quarantine) == (True, "left out by the athlete")
@@ -64,7 +64,7 @@ def test_what_is_left_out_takes_its_finding_and_its_mail_along(app: App) -> None
 
 
 def test_what_is_put_back_is_found_again(app: App) -> None:
-    """The same run, by the same id, and what it meant."""
+    """The same run with the same id and finding."""
     anna, run_id = warned(app)
     found = app.findings(anna)
     exclude(app, anna, run_id)
@@ -79,7 +79,7 @@ def test_what_is_put_back_is_found_again(app: App) -> None:
 
 
 def test_a_corrected_distance_is_judged(app: App) -> None:
-    """16 km that were 8: nothing stood out. Corrected again, the last word counts."""
+    """16 km that were 8: no finding. When corrected again, the last value counts."""
     anna, run_id = warned(app)
     changed = correct(app, anna, run_id, 8.0)
     assert (changed.edited, changed.run.distance_m, changed.run.moving_s) == (
@@ -92,7 +92,7 @@ def test_a_corrected_distance_is_judged(app: App) -> None:
 
 
 def test_a_run_that_is_added_is_judged_and_mailed_about(app: App) -> None:
-    """As if a source had brought it."""
+    """As if it came from a source."""
     anna = app.athlete()
     app.runs(anna, steady())
     one = add(app, anna, 16.0, start=time(7), minutes=96)
@@ -113,7 +113,7 @@ EDITS: list[tuple[Edit, list[float]]] = [
 
 @pytest.mark.parametrize(("edit", "left"), EDITS, ids=["left out", "corrected"])
 def test_the_source_coming_again_undoes_nothing(app: App, edit: Edit, left: list[float]) -> None:
-    """The same again, changed there, gone and come back, and from another source."""
+    """The same again, changed there, deleted and restored, and from another source."""
     anna, run_id = warned(app)
     edit(app, anna, run_id)
     app.runs(anna, [LONG])
@@ -130,7 +130,7 @@ def test_the_source_coming_again_undoes_nothing(app: App, edit: Edit, left: list
 
 
 def test_a_word_on_a_run_without_its_hour_stands(app: App) -> None:
-    """Strava hides where it began: neither the hour nor the distance links the word to it."""
+    """Strava hides the start: neither the hour nor the distance matches the edit to the run."""
     anna = app.athlete()
     hidden = replace(STRAVA, hidden_start=True, moving_s=None, elapsed_s=None)
     app.runs(anna, [hidden])
@@ -140,7 +140,7 @@ def test_a_word_on_a_run_without_its_hour_stands(app: App) -> None:
 
 
 def test_a_run_that_was_added_is_one_with_the_file_that_comes_later(app: App) -> None:
-    """By its hour, or by its day and distance; the athlete's figure counts."""
+    """By its hour, or by day and distance; the athlete's figure counts."""
     anna = app.athlete()
     add(app, anna, 16.2)
     app.runs(anna, [LONG])
@@ -152,7 +152,7 @@ def test_a_run_that_was_added_is_one_with_the_file_that_comes_later(app: App) ->
 
 
 def test_a_run_added_in_place_of_one_left_out_counts(app: App) -> None:
-    """The watch's was wrong altogether: its own time, and still another run."""
+    """The watch's run was wrong altogether: the added one has its own time and is another run."""
     anna, run_id = warned(app)
     exclude(app, anna, run_id)
     right = add(app, anna, 9.0, start=time(7), minutes=96)
@@ -164,7 +164,7 @@ def test_a_run_added_in_place_of_one_left_out_counts(app: App) -> None:
 
 
 def test_what_an_implausible_run_was_is_corrected(app: App) -> None:
-    """A watch that jumped to the next continent: no run that counts before it's put right."""
+    """A GPS jump to another continent: the run counts only when corrected."""
     anna = app.athlete()
     app.runs(anna, [recording(km=400.0, minutes=50)])
     (odd,) = stored(app, anna)
@@ -197,7 +197,7 @@ def test_what_an_implausible_run_was_is_corrected(app: App) -> None:
 def test_what_cannot_be_is_refused_in_words(
     app: App, edit: Callable[[App, Athlete], object], why: str
 ) -> None:
-    """And nothing changes."""
+    """Nothing is changed."""
     anna = app.athlete()
     app.runs(anna, [LONG])
     before = stored(app, anna)
@@ -207,7 +207,7 @@ def test_what_cannot_be_is_refused_in_words(
 
 
 def test_nobody_edits_another_athletes_run(app: App) -> None:
-    """An id isn't a key."""
+    """Knowing an id isn't enough."""
     _, run_id = warned(app)
     ben = app.athlete("Ben")
     with pytest.raises(EditError, match="no run"):
@@ -215,7 +215,7 @@ def test_nobody_edits_another_athletes_run(app: App) -> None:
 
 
 def test_words_are_taken_along_and_forgotten(app: App, tmp_path: Path) -> None:
-    """The export tells of them, and `forget` leaves none."""
+    """The export includes them, and `forget` deletes them."""
     anna, run_id = warned(app)
     correct(app, anna, run_id, 12.0)
     exclude(app, anna, run_id)
@@ -229,7 +229,7 @@ def test_words_are_taken_along_and_forgotten(app: App, tmp_path: Path) -> None:
 
 
 def test_what_an_older_version_took_for_two_runs_is_made_one_in_silence(app: App) -> None:
-    """An upgrade derives everybody's runs once; what stood out only by their sum is withdrawn."""
+    """An upgrade matches all runs once; findings that rested on their sum are withdrawn."""
     anna = app.athlete()
     app.runs(anna, steady())
     app.runs(anna, [recording(km=8.0)])
@@ -238,7 +238,7 @@ def test_what_an_older_version_took_for_two_runs_is_made_one_in_silence(app: App
     assert len(counted_km(app, anna)) == 2
     at = recording(km=8.0).started_at
     with app.services.store.transaction() as tx:
-        # As two runs of one hour stood in the older database.
+        # Two runs of one hour, as in the older database.
         same = tables.recording.c.external_id == "1"
         tx.connection.execute(update(tables.recording).where(same).values(started_at=at))
         tx.connection.execute(update(tables.athlete).values(matched_by=0))

@@ -1,4 +1,4 @@
-"""An account's export in the watched folder: its table tells of runs too."""
+"""An account's export in the watched folder: runs come from its table too."""
 
 import io
 import json
@@ -34,7 +34,7 @@ ACCOUNT = {
 
 @pytest.mark.parametrize("as_zip", [True, False], ids=["zip", "unpacked"])
 def test_an_accounts_export_in_the_inbox_has_its_rows(app: App, as_zip: bool) -> None:
-    """As `import` reads it: a row without a file, a correction, a walk; a bad row is told."""
+    """As with `import`: a row without a file, a correction, a walk; a bad row is reported."""
     anna = app.athlete()
     if as_zip:
         content = io.BytesIO()
@@ -73,7 +73,7 @@ def test_an_archive_with_nothing_but_a_table_gives_its_runs(app: App) -> None:
 
 
 def test_bad_rows_without_end_are_told_up_to_a_bound(app: App) -> None:
-    """A stranger's table doesn't fill the list of failures."""
+    """A stranger's table can't fill the list of failures."""
     app.athlete()
     rows = "".join(account_row(n, TODAY, 5.0).replace("2026", "soon") for n in range(500))
     app.drop("activities.csv", f"{HEADER}\n{rows}".encode())

@@ -1,4 +1,4 @@
-"""Faults of the world around: disks, mail servers, clocks; what is said, and what is kept."""
+"""External faults: disks, mail servers, clocks; what is reported, and what is preserved."""
 
 import json
 import logging
@@ -55,7 +55,7 @@ def can_mount() -> bool:
 def test_a_disk_that_is_full_or_read_only_costs_nothing(
     tmp_path: Path, breaks: str, mends: str, words: str
 ) -> None:
-    """One line while it lasts; afterwards every run is there, once."""
+    """One line while it lasts; afterwards every run is there once."""
     if not can_mount():
         pytest.skip("this machine lets nobody mount a file system of one's own")
     (tmp_path / "data").mkdir()
@@ -108,7 +108,7 @@ tmpfs /mnt/nas/scratch tmpfs rw 0 0
     ],
 )
 def test_a_network_file_system_under_the_database_is_seen(file: str, kind: str | None) -> None:
-    """By the nearest mount above it."""
+    """By the nearest mount point above it."""
     assert share_under(Path(file), mounts=MOUNTS) == kind
 
 
@@ -122,7 +122,7 @@ def with_smtp(app: App, server: SmtpServer) -> None:
 
 
 def queued(app: App, *names: str) -> None:
-    """Weekly mails for these athletes, due now."""
+    """Queue weekly mails for these athletes, due now."""
     app.now = NOW - timedelta(days=7)
     for name in names:
         app.athlete(name)
@@ -131,7 +131,7 @@ def queued(app: App, *names: str) -> None:
 
 
 def test_a_refused_login_pauses_all_mail_and_burns_no_attempt(app: App) -> None:
-    """One try in five minutes; mended, everything goes out."""
+    """One try in five minutes; once it's repaired, everything is sent."""
     queued(app, "Anna", "Ben")
     with SmtpServer(login=("ann", "opensesame")) as server:
         with_smtp(app, server)
@@ -147,11 +147,11 @@ def test_a_refused_login_pauses_all_mail_and_burns_no_attempt(app: App) -> None:
 
 
 def test_a_mail_given_up_is_told_to_the_operator_once_a_day(app: App) -> None:
-    """Whose, why, and what to do; two on one day are one notice, and none is about a notice."""
+    """Whose mail, why, and what to do; at most one notice a day, and none about a notice."""
     app.services = replace(app.services, operator="operator@example.org")
     queued(app, "Anna", "Ben")
     no = SendError("550 no such user", permanent=True)
-    app.mailer.answers = [no, None, no]  # the notice goes before the other weekly mail
+    app.mailer.answers = [no, None, no]  # the notice is sent before the other weekly mail
     app.deliver()
     assert app.mailer.kinds() == ["notice"]
     text = str(app.mailer.taken[0].get_body(("plain",)))
@@ -164,7 +164,7 @@ def test_a_mail_given_up_is_told_to_the_operator_once_a_day(app: App) -> None:
 
 
 def test_without_an_operator_a_mail_given_up_is_told_by_status_alone(app: App) -> None:
-    """Nobody is written to whom nobody named."""
+    """There is nobody to notify."""
     queued(app, "Anna")
     app.mailer.answers = [SendError("550 no such user", permanent=True)]
     app.deliver()
@@ -172,7 +172,7 @@ def test_without_an_operator_a_mail_given_up_is_told_by_status_alone(app: App) -
 
 
 def test_a_mail_server_that_hangs_delays_nothing_else(app: App) -> None:
-    """While it keeps a mail waiting, files are taken in."""
+    """While it delays a mail, files are still ingested."""
     queued(app, "Anna")
     with SmtpServer() as server:
         server.fail("ehlo", "hang", times=None)
@@ -197,12 +197,12 @@ def test_a_mail_server_that_hangs_delays_nothing_else(app: App) -> None:
             thread.join(10)
 
 
-# Seen from outside
+# Monitoring
 
 
 @contextmanager
 def switchboard() -> Iterator[tuple[str, list[str]]]:
-    """A dead man's switch: its address, and the paths that were fetched."""
+    """A dead man's switch: its address, and the requested paths."""
     fetched: list[str] = []
 
     class Switch(BaseHTTPRequestHandler):
@@ -271,7 +271,7 @@ BREAKS = {
 
 @pytest.mark.parametrize("breaks", BREAKS)
 def test_the_dead_mans_switch_hears_of_a_halt(app: App, breaks: Callable[..., None]) -> None:
-    """While all is well it is told; with anything of this it isn't, and `status` says what."""
+    """It's pinged while all is well; in any of these states it isn't, and `status` says why."""
     with switchboard() as (url, fetched):
         app.services = replace(app.services, ping_url=url)
         ticked(app)
@@ -289,7 +289,7 @@ def test_the_dead_mans_switch_hears_of_a_halt(app: App, breaks: Callable[..., No
 def test_a_switch_that_does_not_answer_harms_nothing(
     app: App, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It's logged, without its address, which is a secret."""
+    """It's logged without its address, which is a secret."""
     app.services = replace(app.services, ping_url="http://127.0.0.1:1/secret-path")
     ticked(app)
     with caplog.at_level(logging.DEBUG):
@@ -299,7 +299,7 @@ def test_a_switch_that_does_not_answer_harms_nothing(
 
 
 def test_status_goes_bad_when_the_worker_has_stopped(tmp_path: Path) -> None:
-    """And is well again after single passes, which leave nothing to wait for."""
+    """After single passes it's well, as no further pass is expected."""
     easeback("athlete", "add", "--name", "Ann", "--email", "a@x.org", cwd=tmp_path)
     assert easeback("status", cwd=tmp_path).returncode == 0
     store_tick(tmp_path)
@@ -320,11 +320,11 @@ def store_tick(cwd: Path) -> None:
     store.close()
 
 
-# What is told to nobody
+# Confidentiality
 
 
 def test_no_secret_stands_in_logs_errors_or_status(tmp_path: Path) -> None:
-    """Passwords, tokens, keys, the text of mails: not even with --verbose."""
+    """Passwords, tokens, keys and mail texts aren't logged, not even with --verbose."""
     planted = {
         "EASEBACK_MAIL__PASSWORD": "planted-password",
         "EASEBACK_SECRET_KEY": "planted-signing-key-which-is-long",
@@ -357,7 +357,7 @@ def test_no_secret_stands_in_logs_errors_or_status(tmp_path: Path) -> None:
 def test_nothing_of_who_was_forgotten_is_left(
     app: App, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Name, address, file and title: not in the database, its log, the mailbox or our own log."""
+    """Name, address, file and title are gone from the database, its WAL, mailbox and log."""
     if app.services.store.file is None:
         pytest.skip("what PostgreSQL keeps on its disks can't be read from here")
     mailbox = tmp_path / "mailbox"

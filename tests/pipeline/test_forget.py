@@ -1,4 +1,4 @@
-"""Forgetting an athlete: nothing of them is left, the copies of the database included."""
+"""Forgetting an athlete: nothing of them is left, not even in copies of the database."""
 
 import re
 from dataclasses import replace
@@ -19,7 +19,7 @@ from worker.store import Store, StoreError
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_the_copies_of_the_database_forget_too(app: App, tmp_path: Path) -> None:
-    """Those made before are replaced by one made now, which knows the others still."""
+    """Earlier copies are replaced by a new one, which still has the other athletes."""
     backups = tmp_path / "backups"
     services = replace(app.services, backups_path=backups)
     anna = app.athlete("Anna")
@@ -42,7 +42,7 @@ def test_the_copies_of_the_database_forget_too(app: App, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_copies_are_renewed_once_for_all_who_leave_in_a_day(app: App, tmp_path: Path) -> None:
-    """And those made since stay: they know nobody who was forgotten."""
+    """Later copies stay, as they don't contain anybody forgotten."""
     services = replace(app.services, backups_path=tmp_path / "backups")
     for name in ("Anna", "Bo", "Cleo"):
         forget_athlete(services, app.athlete(name), data_dir=tmp_path, now=NOW)
@@ -58,7 +58,7 @@ def test_copies_are_renewed_once_for_all_who_leave_in_a_day(app: App, tmp_path: 
 def test_what_still_comes_of_somebody_forgotten_is_refused_in_words(
     app: App, tmp_path: Path
 ) -> None:
-    """As an import of theirs that is under way; and nothing of it stays."""
+    """As by an import in progress; nothing of it is stored."""
     anna = app.athlete("Anna")
     app.runs(anna, steady())
     forget_athlete(app.services, anna, data_dir=tmp_path, now=NOW)
@@ -69,7 +69,7 @@ def test_what_still_comes_of_somebody_forgotten_is_refused_in_words(
 
 
 def test_forgetting_writes_nothing_anew_while_a_page_waits(app: App, tmp_path: Path) -> None:
-    """However many leave at once: that is for one run of housekeeping a day."""
+    """However many leave at once, that's left to housekeeping, once a day."""
     services = replace(app.services, backups_path=tmp_path / "backups")
     with vacuums(services.store) as seen:
         for name in ("Anna", "Bo", "Cleo"):
@@ -81,7 +81,7 @@ def test_forgetting_writes_nothing_anew_while_a_page_waits(app: App, tmp_path: P
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_moved_within_the_file_is_gone_too(app: App, tmp_path: Path) -> None:
-    """SQLite overwrites rows that go, but not what is left where one stood before it moved."""
+    """SQLite overwrites deleted rows, but not the old place of a row that has moved."""
     store = app.services.store
     assert store.file is not None
     pick = Random(1)  # noqa: S311  the same rows each time
@@ -103,6 +103,6 @@ def test_what_moved_within_the_file_is_gone_too(app: App, tmp_path: Path) -> Non
 
 
 def told_by(database: Path) -> set[bytes]:
-    """The names that stand in the database's files, in a row or anywhere between."""
+    """The names in the database's files, in rows or in unused space."""
     files = database.parent.glob(f"{database.name}*")
     return {name for file in files for name in re.findall(rb"Canary\d\d", file.read_bytes())}

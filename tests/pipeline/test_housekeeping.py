@@ -1,4 +1,4 @@
-"""Housekeeping: the database is written anew after deletions, once a day at most."""
+"""Housekeeping: the database is rewritten (VACUUM) after deletions, at most once a day."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ HOUR = timedelta(hours=1)
 
 @contextmanager
 def vacuums(store: Store) -> Iterator[list[str]]:
-    """How often the database is written anew meanwhile."""
+    """The VACUUM statements within the block."""
     seen: list[str] = []
 
     def note(_: Connection, __: object, statement: str, *___: object) -> None:
@@ -57,7 +57,7 @@ def test_disconnecting_leaves_the_rest_to_one_run_a_day(app: App) -> None:
 
 
 def test_a_database_in_which_nothing_is_deleted_isnt_written_anew(app: App) -> None:
-    """Taking in runs is no reason."""
+    """Ingesting runs is no reason."""
     app.runs(app.athlete(), steady())
     with vacuums(app.services.store) as seen:
         tidy(app.services, app.now)
@@ -65,7 +65,7 @@ def test_a_database_in_which_nothing_is_deleted_isnt_written_anew(app: App) -> N
 
 
 def test_a_clock_that_ran_ahead_puts_nothing_off(app: App) -> None:
-    """The day that was noted then is still to come."""
+    """The recorded day is in the future then."""
     with vacuums(app.services.store) as seen:
         disconnect(app, "Anna")
         tidy(app.services, app.now + 30 * VACUUM_EVERY)
@@ -77,7 +77,7 @@ def test_a_clock_that_ran_ahead_puts_nothing_off(app: App) -> None:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_who_reads_for_long_keeps_nobody_from_writing(app: App, tmp_path: Path) -> None:
-    """A copy, a disconnect and writing anew leave the log to later, after a second."""
+    """A copy, a disconnect and a VACUUM give up on truncating the WAL after a second."""
     store, anna = app.services.store, app.athlete()
     waits_ms, waited_ms = list[int](), list[int]()
 

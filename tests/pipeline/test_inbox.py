@@ -1,4 +1,4 @@
-"""The watched folder: when a file is read, whose it is, and that nothing in it is ever touched."""
+"""The watched folder: when a file is read, whose it is, and that no file is ever changed."""
 
 import hashlib
 import io
@@ -25,11 +25,11 @@ from worker.sources.folder import TORN_FILE_SCANS
 DAY = timedelta(days=1)
 
 
-# When it is read
+# When a file is read
 
 
 def test_a_file_is_read_at_the_second_equal_look(app: App) -> None:
-    """Not at the first, and only once."""
+    """Not at the first look, and only once."""
     anna = app.athlete()
     app.drop("run.fit")
     assert app.look().imported == 0
@@ -71,7 +71,7 @@ def test_a_growing_file_is_not_read_before_it_has_come_to_rest(app: App) -> None
 def test_a_file_that_a_share_shows_before_it_is_whole_is_read_in_the_end(
     app: App, seen: Callable[[bytes], bytes], looks: int
 ) -> None:
-    """Even where it stood still for long enough to have a verdict."""
+    """Even if it stayed unchanged long enough to get a verdict."""
     anna = app.athlete()
     whole = run_file(8.0)
     path = app.drop("run.fit", seen(whole))
@@ -85,7 +85,7 @@ def test_a_file_that_a_share_shows_before_it_is_whole_is_read_in_the_end(
 
 
 def test_a_torn_file_gets_more_looks_and_then_its_verdict(app: App) -> None:
-    """A slow copy stands still for a while and looks just like a torn file."""
+    """A slow copy that pauses looks just like a torn file."""
     app.athlete()
     app.drop("torn.fit", run_file(8.0)[:40])
     for _ in range(TORN_FILE_SCANS - 1):
@@ -96,7 +96,7 @@ def test_a_torn_file_gets_more_looks_and_then_its_verdict(app: App) -> None:
 
 
 def test_an_impatient_look_takes_a_torn_file_as_it_is(app: App) -> None:
-    """`once` twice brings in what is there."""
+    """`once` run twice ingests what is there."""
     app.athlete()
     app.drop("torn.fit", run_file(8.0)[:40])
     hasty = restarted(app, patient=False)
@@ -104,7 +104,7 @@ def test_an_impatient_look_takes_a_torn_file_as_it_is(app: App) -> None:
 
 
 def test_a_slow_copy_that_goes_on_is_read_whole(app: App) -> None:
-    """Torn at three looks, whole at the next ones."""
+    """Torn at three looks, complete at the next ones."""
     anna = app.athlete()
     content = run_file(8.0)
     app.drop("run.fit", content[:40])
@@ -114,7 +114,7 @@ def test_a_slow_copy_that_goes_on_is_read_whole(app: App) -> None:
     assert app.distances_km(anna) == [8.0]
 
 
-# What it comes to
+# The outcome of a file
 
 
 def test_the_same_file_under_two_names_is_one_run(app: App) -> None:
@@ -140,7 +140,7 @@ def test_one_run_from_two_devices_is_one_run(app: App) -> None:
 
 
 def _tracks(*distances_m: float) -> bytes:
-    """A GPX file with a track of each distance, all of the same hour."""
+    """A GPX file with a track of each distance, all at the same hour."""
     at = datetime.combine(TODAY, time(6), tzinfo=UTC)
     made = [gpx([straight(at, distance_m=metres, seconds=3000)]) for metres in distances_m]
     track = re.compile(rb"<trk>.*</trk>")
@@ -149,7 +149,7 @@ def _tracks(*distances_m: float) -> bytes:
 
 
 def _sessions(*distances_m: float) -> bytes:
-    """A FIT file with a session of each distance, all of the same hour."""
+    """A FIT file with a session of each distance, all at the same hour."""
     at = datetime.combine(TODAY, time(6), tzinfo=UTC)
     return fit_activity([Leg(at, metres, 3000.0, 3000.0) for metres in distances_m], offset_h=1)
 
@@ -165,7 +165,7 @@ def _sessions(*distances_m: float) -> bytes:
 def test_parts_of_one_file_that_overlap_are_one_run(
     app: App, name: str, content: bytes, believed_km: float
 ) -> None:
-    """One body, one hour: of tracks the fullest is believed, of sessions and files the first."""
+    """Nobody runs twice at once: the fullest track is used; of sessions and files the first."""
     anna = app.athlete()
     app.drop(name, content)
     app.look(2)
@@ -174,7 +174,7 @@ def test_parts_of_one_file_that_overlap_are_one_run(
 
 
 def test_a_file_written_over_takes_its_old_run_along(app: App) -> None:
-    """The name's content is what counts: the corrected file stands for the first one."""
+    """The content at a path counts: the corrected file replaces the first one."""
     anna = app.athlete()
     app.drop("run.fit", km=8.0, day=TODAY - DAY)
     app.look(2)
@@ -184,7 +184,7 @@ def test_a_file_written_over_takes_its_old_run_along(app: App) -> None:
 
 
 def filled(path: Path, content: bytes) -> None:
-    """What a copy into a place that was made for it does: same size, same time, other bytes."""
+    """A copy into a preallocated file: same size, same time, other bytes."""
     before = path.stat()
     with path.open("r+b") as file:
         file.write(content)
@@ -197,7 +197,7 @@ def filled(path: Path, content: bytes) -> None:
 def test_a_file_that_was_judged_before_it_was_filled_is_read_again(
     app: App, packed: bool, restarts: bool
 ) -> None:
-    """Its size and its time were those of the whole file from the first byte on."""
+    """It had the complete file's size and time from the first byte on."""
     app.now = datetime.now(UTC)
     anna = app.athlete()
     content = run_file(8.0, day=app.now.date() - DAY)
@@ -219,7 +219,7 @@ def test_a_file_that_was_judged_before_it_was_filled_is_read_again(
 
 
 def test_a_file_of_a_folder_whose_clock_is_ahead_is_judged_once(app: App) -> None:
-    """The file will only be changed tomorrow by it; that's no reason to read it at each look."""
+    """Its time won't look settled until tomorrow; that's no reason to read it at each look."""
     app.now = datetime.now(UTC) - DAY
     app.athlete()
     app.drop("bad.fit", b"no run")
@@ -229,7 +229,7 @@ def test_a_file_of_a_folder_whose_clock_is_ahead_is_judged_once(app: App) -> Non
 
 
 def test_a_file_written_over_keeps_its_old_run_where_another_file_has_it(app: App) -> None:
-    """The backup beside it still tells of the first run."""
+    """The backup beside it still has the first run."""
     anna = app.athlete()
     app.drop("run.fit", km=8.0, day=TODAY - DAY)
     app.drop("backup.fit", km=8.0, day=TODAY - DAY)
@@ -251,7 +251,7 @@ def test_a_file_that_is_touched_stays_the_run_it_was(app: App) -> None:
 
 
 def test_a_run_stays_when_its_file_is_taken_away(app: App) -> None:
-    """Tidying up the folder forgets nothing, and neither does bringing the file back."""
+    """Neither tidying up the folder nor bringing the file back changes the run."""
     anna = app.athlete()
     path = app.drop("run.fit")
     app.look(2)
@@ -266,7 +266,7 @@ def test_a_run_stays_when_its_file_is_taken_away(app: App) -> None:
 def test_a_folder_of_more_files_than_are_compared_at_once(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Page by page: all come in, what waits is known, and what left is forgotten."""
+    """In pages: all are ingested, waiting ones are recorded, removed ones are dropped."""
     monkeypatch.setattr(scan, "_COMPARED_AT_ONCE", 2)
     anna = app.athlete()
     app.athlete("Bert")
@@ -287,7 +287,7 @@ def test_a_folder_of_more_files_than_are_compared_at_once(
 def test_a_scan_holds_little_of_each_file_that_waits(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its name, size and time once, however many there are."""
+    """Its name, size and time, once."""
     monkeypatch.setattr(scan, "_COMPARED_AT_ONCE", 50)
     folder = app.services.inbox.folder / "Nobody"
     folder.mkdir()
@@ -304,7 +304,7 @@ def test_a_scan_holds_little_of_each_file_that_waits(
 
 
 def test_a_file_that_vanishes_between_look_and_read_leaves_no_verdict(app: App) -> None:
-    """It isn't a failure of anything."""
+    """It isn't a failure."""
     app.athlete()
     path = app.drop("run.fit")
     app.look()
@@ -317,7 +317,7 @@ def test_a_file_that_vanishes_between_look_and_read_leaves_no_verdict(app: App) 
 
 
 def test_a_file_that_changes_under_the_reader_is_read_again(app: App) -> None:
-    """What was half old and half new is nobody's run."""
+    """A mix of old and new content is discarded."""
     anna = app.athlete()
     app.drop("run.fit")
     app.look()
@@ -329,7 +329,7 @@ def test_a_file_that_changes_under_the_reader_is_read_again(app: App) -> None:
 
 
 def test_one_bad_file_stops_no_other(app: App) -> None:
-    """Its reason is kept, the next one is read."""
+    """Its reason is stored, and the next one is read."""
     anna = app.athlete()
     app.drop("a.fit", b"no FIT file at all, just words")
     app.drop("b.fit")
@@ -339,11 +339,11 @@ def test_one_bad_file_stops_no_other(app: App) -> None:
     assert app.distances_km(anna) == [8.0]
 
 
-# Whose it is
+# Whose file it is
 
 
 def test_a_single_athlete_may_use_the_folder_itself_or_a_sub_folder(app: App) -> None:
-    """Both ways, as deep as people sort their files."""
+    """Both work, at any depth of folders."""
     anna = app.athlete("Anna")
     app.drop("root.fit")
     app.drop("Anna/2026/11/deep.fit", km=5.0, day=TODAY - DAY)
@@ -352,7 +352,7 @@ def test_a_single_athlete_may_use_the_folder_itself_or_a_sub_folder(app: App) ->
 
 
 def test_several_athletes_have_a_sub_folder_each(app: App) -> None:
-    """What lies in the folder itself could be anybody's, and waits."""
+    """Files in the folder itself could be anybody's, so they wait."""
     anna, ben = app.athlete("Anna"), app.athlete("Ben")
     app.drop("Anna/a.fit", km=5.0)
     app.drop("Ben/b.fit", km=6.0)
@@ -373,7 +373,7 @@ def test_several_athletes_have_a_sub_folder_each(app: App) -> None:
 def test_a_sub_folder_is_found_however_the_machine_writes_it(
     app: App, name: str, folder: str
 ) -> None:
-    """macOS decomposes, Windows shares shout."""
+    """macOS decomposes names; Windows shares use upper case."""
     app.athlete("Ben")
     who = app.athlete(name)
     app.drop(f"{folder}/run.fit")
@@ -382,7 +382,7 @@ def test_a_sub_folder_is_found_however_the_machine_writes_it(
 
 
 def test_an_unknown_sub_folder_waits_until_its_athlete_is_added(app: App) -> None:
-    """It says so, and nothing is lost."""
+    """It's reported, and nothing is lost."""
     app.athlete("Anna")
     app.drop("Ben/run.fit")
     app.look(3)
@@ -406,7 +406,7 @@ def test_files_wait_for_the_first_athlete(app: App) -> None:
 def test_an_athlete_who_was_forgotten_and_comes_back_has_their_files_read_again(
     app: App,
 ) -> None:
-    """The worker went on running in between."""
+    """The worker kept running in between."""
     app.drop("Anna/run.fit")
     app.look()
     gone = app.athlete("Anna")
@@ -419,11 +419,11 @@ def test_an_athlete_who_was_forgotten_and_comes_back_has_their_files_read_again(
     assert app.distances_km(back) == [8.0]
 
 
-# Nothing is touched, and it's quick
+# Nothing is changed, and scans are fast
 
 
 def test_the_runners_files_are_never_changed(app: App) -> None:
-    """Names, bytes and times are the same after all that can come of a file."""
+    """Names, bytes and times are the same after every possible outcome."""
     app.athlete("Anna")
     app.drop("good.fit")
     app.drop("again.fit")
@@ -448,8 +448,8 @@ def footprint(folder: Path) -> dict[str, tuple[str, int, int]]:
 
 
 def test_known_files_are_listed_and_never_opened(app: App) -> None:
-    """A whole club's archive, with one file that waits: a scan asks once for each file, and reads
-    nothing of the others from the database.
+    """A whole club's archive with one waiting file: a scan stats each file once and reads nothing
+    else about the others from the database.
     """
     anna = app.athlete()
     for number in range(1_000):
@@ -476,7 +476,7 @@ def test_known_files_are_listed_and_never_opened(app: App) -> None:
 
 @pytest.mark.parametrize("folder", ["GARMIN/Activity", "2026/05", "Strava"])
 def test_a_tree_of_a_watch_or_of_years_is_the_single_athletes(app: App, folder: str) -> None:
-    """Nobody is called that."""
+    """No athlete has the name of such a folder."""
     anna = app.athlete("Anna")
     app.drop(f"{folder}/run.fit")
     app.look(2)
@@ -488,7 +488,7 @@ def test_a_tree_of_a_watch_or_of_years_is_the_single_athletes(app: App, folder: 
              "#snapshot/run.fit", "$RECYCLE.BIN/run.fit", "System Volume Information/x"],
 )  # fmt: skip
 def test_what_programs_leave_is_passed_over(app: App, name: str) -> None:
-    """Unfinished files and what file managers write for themselves."""
+    """Unfinished files and what file managers write."""
     app.athlete("Anna")
     app.drop(name)
     assert app.look(2) == TakenIn()

@@ -1,4 +1,4 @@
-"""Mail by tokens: a made token service and a mail server that takes nothing else."""
+"""Mail with OAuth tokens: a simulated token service, and a mail server that requires them."""
 
 import io
 import json
@@ -38,7 +38,7 @@ def provider(tokens: TokenService) -> Iterator[Server]:
 
 @pytest.fixture
 def post(tokens: TokenService) -> Iterator[SmtpServer]:
-    """It takes every token that was ever given; a test may change that."""
+    """It accepts every token ever issued; a test may change that."""
     with SmtpServer(login=(ANN, ""), tokens=tokens.access_tokens) as server:
         server.tokens = tokens.access_tokens
         yield server
@@ -48,7 +48,7 @@ def post(tokens: TokenService) -> Iterator[SmtpServer]:
 def set_up(
     post: SmtpServer, provider: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """Settings for Microsoft, in a folder with a database."""
+    """Settings for Microsoft in a folder with a database."""
     (tmp_path / "data" / "inbox").mkdir(parents=True)
     put_empty_database(tmp_path / "data" / "easeback.db")
     monkeypatch.chdir(tmp_path)
@@ -84,7 +84,7 @@ def send_one(services: Services, key: str = "k") -> Delivered:
 
 
 def retry_now(services: Services) -> Delivered:
-    """As the operator does: whatever was paused."""
+    """Deliver as the operator does, regardless of pauses."""
     assert run_command_line(["outbox", "retry", "--all"]) == 0
     return deliver(services, lambda: datetime.now(UTC))
 
@@ -98,7 +98,7 @@ def status(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 def test_a_typed_code_connects_and_mail_goes_by_its_token(
     services: Services, tokens: TokenService, post: SmtpServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The command says where to go and what to type, and waits until it's done."""
+    """The command says where to go and what to type, and waits until that's done."""
     tokens.pending = 1
     assert connect() == 0
     told = capsys.readouterr().out
@@ -116,7 +116,7 @@ def test_a_typed_code_connects_and_mail_goes_by_its_token(
 def test_a_token_serves_until_it_ends_and_then_another_is_fetched(
     services: Services, tokens: TokenService, post: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not once a mail; and the next refresh is by the token that the last one brought."""
+    """It isn't fetched for each mail; the next refresh uses the latest refresh token."""
     connect()
     for key in ("a", "b"):
         assert send_one(services, key).sent == 1
@@ -130,7 +130,7 @@ def test_a_token_serves_until_it_ends_and_then_another_is_fetched(
 def test_a_token_that_ended_early_is_replaced(
     services: Services, tokens: TokenService, post: SmtpServer
 ) -> None:
-    """The server refuses it, and takes the next."""
+    """The server refuses it and accepts the next one."""
     connect()
     assert send_one(services, "a").sent == 1
     post.tokens = ["access-3"]
@@ -143,7 +143,7 @@ def test_a_token_that_ended_early_is_replaced(
 def test_access_that_was_taken_back_is_trouble_and_costs_no_mail(
     services: Services, tokens: TokenService, post: SmtpServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Said by `status` and doctor, asked for no further; connecting again sends what waits."""
+    """`status` and doctor report it, requests stop; connecting again sends the waiting mails."""
     connect()
     tokens.revoke()
     assert send_one(services).sent == 0
@@ -167,7 +167,7 @@ def test_access_that_was_taken_back_is_trouble_and_costs_no_mail(
 def test_before_it_is_connected_mail_waits(
     services: Services, post: SmtpServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And how to connect is said."""
+    """The message says how to connect."""
     assert send_one(services).sent == 0
     assert "mail isn't connected for ann@example.org yet" in status(capsys)["attention"][0]
 
@@ -211,7 +211,7 @@ def test_a_token_service_that_is_away_costs_no_mail(
 def test_what_the_mail_server_says_of_a_token_is_said_with_what_to_do(
     services: Services, post: SmtpServer, answer: str, advice: str
 ) -> None:
-    """Not that a password was wrong."""
+    """Not as a wrong password."""
     connect()
     post.fail("auth", answer)
     (trouble,) = send_one(services).troubles
@@ -220,7 +220,7 @@ def test_what_the_mail_server_says_of_a_token_is_said_with_what_to_do(
 
 
 def test_a_server_without_token_logins_is_said(services: Services, post: SmtpServer) -> None:
-    """A wrong host, say; no token is shown to it."""
+    """Such as a wrong host; no token is sent to it."""
     connect()
     post.tokens = ()
     (trouble,) = send_one(services).troubles
@@ -231,7 +231,7 @@ def test_a_server_without_token_logins_is_said(services: Services, post: SmtpSer
 def test_what_is_kept_is_encrypted_and_follows_new_keys(
     services: Services, tokens: TokenService, set_up: Path
 ) -> None:
-    """No token stands in the database; a login by an older key works after `rotate-keys`."""
+    """No token is in the database as plain text; one under an old key survives `rotate-keys`."""
     connect()
     assert b"refresh-1" not in (set_up / "data" / "easeback.db").read_bytes()
     assert run_command_line(["rotate-keys"]) == 0
@@ -245,7 +245,7 @@ def test_what_is_kept_is_encrypted_and_follows_new_keys(
 def test_disconnecting_forgets_it(
     services: Services, tokens: TokenService, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Microsoft has no way to give it back: where it ends is said."""
+    """Microsoft can't revoke it by request; the message says where to do that."""
     connect()
     assert run_command_line(["disconnect", "mail", "--yes"]) == 0
     assert "what Microsoft lists of it ends in your account there" in capsys.readouterr().out
@@ -263,7 +263,7 @@ def google(set_up: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_at_google_the_address_of_the_consent_is_pasted(
     google: None, tokens: TokenService, post: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a proof that it's the same program that asked; given back when it's disconnected."""
+    """With PKCE, a proof that the same program asked; it's revoked at disconnecting."""
     services = build_services(*load())
     login = services.mail_login
     assert login is not None
@@ -285,7 +285,7 @@ def test_another_address_is_refused(
     google: None, tokens: TokenService, pasted: str, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """In one line; nobody is asked for a token."""
+    """In one line, and no token is requested."""
     monkeypatch.setattr("sys.stdin", io.StringIO(pasted))
     assert connect() == 1
     assert "that isn't the address at which this consent ended" in capsys.readouterr().err
@@ -295,7 +295,7 @@ def test_another_address_is_refused(
 def test_settings_that_lack_something_say_what(
     set_up: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where tokens would travel in the clear."""
+    """Also if tokens would be sent without encryption."""
     monkeypatch.setenv("EASEBACK_MAIL__PROVIDER_URL", "http://login.example.org")
     with pytest.raises(SettingsError, match="EASEBACK_MAIL__PROVIDER_URL: must begin with https"):
         load()
@@ -310,7 +310,7 @@ def test_where_mail_logs_in_by_a_password_there_is_nothing_to_connect(
     set_up: Path, command: list[str], monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """Nor for one athlete alone."""
+    """Nor for a single athlete."""
     assert run_command_line([*command[:2], "Anna", *command[2:]]) == 2
     monkeypatch.setenv("EASEBACK_MAIL__AUTH", "password")
     assert run_command_line(command) == 2
@@ -318,7 +318,7 @@ def test_where_mail_logs_in_by_a_password_there_is_nothing_to_connect(
 
 
 def test_a_login_is_kept_on_either_database(store: Store) -> None:
-    """One at most; what was renewed meanwhile isn't overwritten by an older one."""
+    """One at most; an older token doesn't overwrite a renewed one."""
     now = datetime(2026, 3, 1, tzinfo=UTC)
     with store.transaction() as tx:
         for token in (b"first", b"second"):

@@ -1,4 +1,4 @@
-"""What lies in the watched folder and is no file of a run: it is said, and stops nothing else."""
+"""Items in the watched folder that aren't files of runs: reported, and blocking nothing."""
 
 import io
 import os
@@ -23,11 +23,11 @@ from worker.sources.folder import NO_FILE, Inbox
 DAY = timedelta(days=1)
 
 
-# What is no run's file
+# Not a run's file
 
 
 def test_each_file_of_an_archive_that_gave_no_run_is_named(app: App) -> None:
-    """The archive came in; what inside it couldn't be read, or is no run, isn't lost to sight."""
+    """The archive was ingested; members that couldn't be read, or aren't runs, are listed."""
     app.athlete()
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -45,7 +45,7 @@ def test_each_file_of_an_archive_that_gave_no_run_is_named(app: App) -> None:
 
 
 def test_links_and_pipes_wait_and_hidden_files_are_passed_over(app: App, tmp_path: Path) -> None:
-    """Nothing outside the folder is ever read, nothing that blocks is ever opened."""
+    """Nothing outside the folder is ever read; nothing that blocks is ever opened."""
     anna = app.athlete()
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -76,7 +76,7 @@ def test_links_and_pipes_wait_and_hidden_files_are_passed_over(app: App, tmp_pat
     ],
 )
 def test_a_file_whose_name_cannot_be_shown_waits_and_stops_no_other(app: App, name: bytes) -> None:
-    """It's asked to be renamed; the others are read."""
+    """The message asks to rename it; other files are read."""
     anna = app.athlete()
     path = os.path.join(os.fsencode(app.inbox), name)  # noqa: PTH118  a name that isn't text
     os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103,PTH120  as above
@@ -92,7 +92,7 @@ def test_a_file_whose_name_cannot_be_shown_waits_and_stops_no_other(app: App, na
 
 @pytest.mark.parametrize("name", ["ärzte & läufer (1)'\";--.fit", "no\u00a0break\u202fspace.FIT"])
 def test_unusual_names_that_can_be_shown_are_read(app: App, name: str) -> None:
-    """Quotes, umlauts, the narrow space of macOS, any ending."""
+    """Quotes, umlauts, macOS's narrow space, any extension."""
     anna = app.athlete()
     app.drop(name)
     app.look(2)
@@ -100,7 +100,7 @@ def test_unusual_names_that_can_be_shown_are_read(app: App, name: str) -> None:
 
 
 def test_a_folder_that_goes_away_is_said_and_comes_back(app: App) -> None:
-    """A share that isn't mounted is not an empty inbox."""
+    """An unmounted share isn't an empty inbox."""
     anna = app.athlete()
     app.drop("run.fit")
     app.look()
@@ -114,7 +114,7 @@ def test_a_folder_that_goes_away_is_said_and_comes_back(app: App) -> None:
 
 
 def unmount(app: App) -> Path:
-    """An empty folder stands where the share was; returns where the share is now."""
+    """Replace the share by an empty folder; returns the share's new path."""
     elsewhere = app.inbox.with_name("unmounted")
     app.inbox.rename(elsewhere)
     app.inbox.mkdir()
@@ -122,7 +122,7 @@ def unmount(app: App) -> Path:
 
 
 def test_an_empty_mount_point_is_not_an_empty_inbox(app: App) -> None:
-    """It's said, before and after a restart, until the share is back; nothing is lost."""
+    """It's reported, also after a restart, until the share is back; nothing is lost."""
     anna = app.athlete()
     app.drop("Anna/run.fit", km=5, day=TODAY - DAY)
     app.look(2)
@@ -138,7 +138,7 @@ def test_an_empty_mount_point_is_not_an_empty_inbox(app: App) -> None:
 
 
 def test_an_inbox_that_was_tidied_up_or_begun_anew_is_just_empty(app: App) -> None:
-    """The same folder without its files; or another one into which a file came."""
+    """The same folder without its files, or another one with a new file."""
     anna = app.athlete()
     app.drop("run.fit", km=5, day=TODAY - DAY)
     app.look(2)
@@ -156,11 +156,11 @@ def test_an_inbox_that_was_tidied_up_or_begun_anew_is_just_empty(app: App) -> No
     app.look()
 
 
-# One folder stops no other
+# One folder doesn't block others
 
 
 class NobodysInbox(Inbox):
-    """Looks at the folder as somebody whom a mode can keep out."""
+    """Looks at the folder without root's rights."""
 
     def scan(self, folders: Collection[str] | None = None) -> tuple[Snapshot, ...]:
         with nobody():
@@ -168,7 +168,7 @@ class NobodysInbox(Inbox):
 
 
 def kept_out(app: App, folder: Path) -> App:
-    """The same application, with an inbox there that is looked at by nobody."""
+    """The same application with an inbox at `folder` that is read without root's rights."""
     inbox = NobodysInbox(folder, InboxSection(), read_many=app.services.inbox.read_many)
     return App(replace(app.services, inbox=inbox), app.mailer, app.now)
 
@@ -181,7 +181,9 @@ def kept_out(app: App, folder: Path) -> App:
 def test_a_folder_that_cannot_be_looked_into_is_named_and_stops_no_other(
     app: App, public: Path, caplog: pytest.LogCaptureFixture, locked: str, mode: int
 ) -> None:
-    """The others go on; the log says it once; opened again, its files come at the next looks."""
+    """Others continue; it's logged once; once readable, its files are ingested at the next
+    looks.
+    """
     app = kept_out(app, public)
     anna, zoe = app.athlete("Anna"), app.athlete("Zoe")
     app.drop("Anna/2026/a.fit", km=5)
@@ -207,7 +209,7 @@ def test_a_folder_that_cannot_be_looked_into_is_named_and_stops_no_other(
 
 
 def test_a_pipe_in_place_of_a_file_that_was_listed_blocks_nobody(app: App) -> None:
-    """Swapped after the look: a pipe has no end, and nobody at the other one."""
+    """It was swapped after the listing: a pipe without a writer blocks whoever opens it."""
     anna, zoe = app.athlete("Anna"), app.athlete("Zoe")
     app.drop("Anna/a.fit")
     app.drop("Zoe/a.fit", km=7)
@@ -222,7 +224,7 @@ def test_a_pipe_in_place_of_a_file_that_was_listed_blocks_nobody(app: App) -> No
 
 @pytest.mark.parametrize("swap", ["file", "link", "pipe", "ring of links", "nothing"])
 def test_what_a_folder_was_swapped_for_stops_no_other(app: App, tmp_path: Path, swap: str) -> None:
-    """Whatever comes in its place, nothing outside is read and the others go on."""
+    """Whatever replaces it, nothing outside is read and the others continue."""
     anna, zoe = app.athlete("Anna"), app.athlete("Zoe")
     folder = app.drop("Anna/a.fit").parent
     app.drop("Zoe/a.fit", km=7)
@@ -243,7 +245,7 @@ def test_what_a_folder_was_swapped_for_stops_no_other(app: App, tmp_path: Path, 
 
 
 class Swapping(Inbox):
-    """An inbox in which something is swapped between the listing and what comes of it."""
+    """An inbox in which something is swapped between the listing and the reading."""
 
     def __init__(self, inbox: Inbox, swap: Callable[[], object]) -> None:
         super().__init__(inbox.folder, inbox.settings, read_many=inbox.read_many)

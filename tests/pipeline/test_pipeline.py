@@ -1,4 +1,4 @@
-"""Take in, decide, deliver over a real store: what is found, what is mailed, what stays silent."""
+"""Ingest, detect and deliver over a real store: what is found, mailed, or left unmailed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from worker.store import Tick
 
 DAY = timedelta(days=1)
 SPIKE = recording(km=12.0)
-"""After weeks of 8 km: half as far again, severity 2."""
+"""After weeks of 8 km: half as much again, severity 2."""
 
 
 def runner(app: App, **changes: object) -> Athlete:
@@ -31,7 +31,7 @@ def runner(app: App, **changes: object) -> Athlete:
 
 
 def severities(app: App, athlete: Athlete) -> list[int]:
-    """How grave each single run is that was found, oldest first."""
+    """The severities of all single-run findings, oldest first."""
     return [one.severity for one in app.findings(athlete) if one.kind == "run"]
 
 
@@ -39,7 +39,7 @@ def severities(app: App, athlete: Athlete) -> list[int]:
 
 
 def test_a_spike_is_mailed_once(app: App) -> None:
-    """However often the same run comes and the works turn."""
+    """However often the same run is ingested and the jobs run."""
     anna = runner(app)
     for _ in range(3):
         app.arrive(anna, SPIKE)
@@ -74,7 +74,7 @@ def test_the_first_files_of_an_athlete_are_silent(app: App) -> None:
 
 @pytest.mark.parametrize(("days", "mails"), [(3, 1), (4, 0)])
 def test_a_run_of_more_than_three_days_ago_is_silent(app: App, days: int, mails: int) -> None:
-    """It's found and kept, and says why it wasn't mailed."""
+    """The finding is stored, with the reason why it wasn't mailed."""
     anna = runner(app)
     app.at(TODAY + days * DAY)
     app.arrive(anna, SPIKE)
@@ -86,7 +86,7 @@ def test_a_run_of_more_than_three_days_ago_is_silent(app: App, days: int, mails:
 
 
 def test_one_alert_in_a_fortnight_but_for_a_graver_one(app: App) -> None:
-    """Again 2 is silent, 3 isn't."""
+    """Severity 2 again is silent, 3 isn't."""
     anna = runner(app)
     app.arrive(anna, SPIKE)
     app.deliver()
@@ -117,7 +117,7 @@ def test_later_alerts_of_an_episode_answer_the_first(app: App) -> None:
 
 
 def test_two_findings_of_one_run_are_one_mail(app: App) -> None:
-    """A spike that makes a ramp as well: the mail tells of the run."""
+    """A spike that makes a ramp as well: the mail is about the run."""
     anna = runner(app)
     app.arrive(anna, recording(km=32.0))
     app.deliver()
@@ -127,7 +127,7 @@ def test_two_findings_of_one_run_are_one_mail(app: App) -> None:
 
 
 def test_what_is_too_old_to_mail_says_so_beside_a_mail(app: App) -> None:
-    """A run of nine days ago comes late and makes a later day a ramp: each has its own reason."""
+    """A late run of nine days ago makes a later day a ramp: each has its own reason."""
     anna = app.athlete()
     app.runs(anna, steady(km=5.0))
     app.arrive(anna, recording(TODAY - DAY, 7.0), recording(TODAY - 6 * DAY, 14.0, at=time(17)))
@@ -139,7 +139,7 @@ def test_what_is_too_old_to_mail_says_so_beside_a_mail(app: App) -> None:
 
 
 def test_unsubscribed_alerts_are_found_and_not_mailed(app: App) -> None:
-    """Unsubscribing is from mail, not from being looked after."""
+    """Unsubscribing stops mails, not detection."""
     anna = runner(app, wants=frozenset({"weekly"}))
     app.arrive(anna, SPIKE)
     app.deliver()
@@ -152,7 +152,7 @@ def test_unsubscribed_alerts_are_found_and_not_mailed(app: App) -> None:
 
 
 def test_an_edit_that_takes_the_cause_away_takes_the_unsent_mail_along(app: App) -> None:
-    """A slip of the watch, mended before the mail went."""
+    """A watch error that was corrected before the mail was sent."""
     anna = runner(app)
     app.arrive(anna, SPIKE)
     assert len(app.unsent()) == 1
@@ -164,7 +164,7 @@ def test_an_edit_that_takes_the_cause_away_takes_the_unsent_mail_along(app: App)
 
 
 def test_a_mail_that_failed_once_is_withdrawn_too(app: App) -> None:
-    """What waits for its next try isn't sent either."""
+    """A mail waiting for its next try isn't sent either."""
     anna = runner(app)
     app.arrive(anna, SPIKE)
     app.mailer.answers = [refused()]
@@ -176,7 +176,7 @@ def test_a_mail_that_failed_once_is_withdrawn_too(app: App) -> None:
 
 
 def test_a_withdrawn_finding_that_comes_back_is_mailed_if_it_never_was(app: App) -> None:
-    """Edited away and back before the mail went: it's one mail in the end."""
+    """Edited away and back before the mail was sent: it's one mail in the end."""
     anna = runner(app)
     app.arrive(anna, SPIKE)
     app.arrive(anna, replace(SPIKE, distance_m=8000.0))
@@ -189,7 +189,7 @@ def test_a_withdrawn_finding_that_comes_back_is_mailed_if_it_never_was(app: App)
 
 
 def test_an_edit_that_makes_it_graver_is_told(app: App) -> None:
-    """It was a 2 when it was mailed, and is a 3 now."""
+    """It was severity 2 when mailed, and is 3 now."""
     anna = runner(app)
     app.arrive(anna, SPIKE)
     app.deliver()
@@ -200,7 +200,7 @@ def test_an_edit_that_makes_it_graver_is_told(app: App) -> None:
 
 
 def test_a_graver_edit_overtakes_the_mail_that_still_waits(app: App) -> None:
-    """Nobody wants both."""
+    """Only one of them is sent."""
     anna = runner(app)
     app.arrive(anna, SPIKE)
     app.arrive(anna, replace(SPIKE, distance_m=17_000.0, moving_s=7000.0, elapsed_s=7000.0))
@@ -220,7 +220,7 @@ def test_a_late_run_has_the_days_after_it_judged_again(app: App) -> None:
 
 
 def test_a_return_after_years_is_still_a_return(app: App) -> None:
-    """However long a break was, what was run before it is the reference for the first run back."""
+    """However long a break was, the runs before it are the reference for the first run back."""
     anna = app.athlete("Anna")
     app.runs(anna, steady(until=TODAY - timedelta(days=1400)))
     app.arrive(anna, recording(km=9.0))
@@ -239,11 +239,11 @@ def test_a_deleted_run_withdraws_what_it_caused(app: App) -> None:
     assert app.unsent() == ()
 
 
-# Dates and figures that can't be
+# Impossible dates and figures
 
 
 def test_a_run_of_tomorrow_waits_until_it_is_tomorrow(app: App) -> None:
-    """A watch two days ahead: quarantined, then counted and told like any other."""
+    """A watch two days ahead: quarantined first, then counted and mailed like any other run."""
     anna = runner(app)
     app.arrive(anna, recording(TODAY + 2 * DAY, 12.0))
     app.pass_on()
@@ -270,14 +270,14 @@ def test_an_impossible_run_is_listed_and_never_judged(app: App) -> None:
 
 
 class BrokenComposer(Composer):
-    """Can't compose."""
+    """A composer that always fails."""
 
     def email(self, *_: object, **__: object) -> NoReturn:
         raise RuntimeError("out of paper")
 
 
 def test_a_finding_and_its_mail_are_kept_together_or_not_at_all(app: App) -> None:
-    """Where composing fails nothing is kept, and the next try has it all."""
+    """If composing fails nothing is stored, and the next try does it all."""
     anna = runner(app)
     broken = App(replace(app.services, composer=BrokenComposer()), app.mailer)
     with pytest.raises(RuntimeError, match="out of paper"):
@@ -290,7 +290,7 @@ def test_a_finding_and_its_mail_are_kept_together_or_not_at_all(app: App) -> Non
 
 
 def test_a_file_whose_mail_cannot_be_composed_is_taken_in_later(app: App) -> None:
-    """The folder's file has no verdict before its run is kept."""
+    """The file gets no verdict before its run is stored."""
     anna = runner(app)
     broken = App(replace(app.services, composer=BrokenComposer()), app.mailer)
     app.drop("spike.fit", run_file(12.0))
@@ -306,7 +306,7 @@ def test_a_file_whose_mail_cannot_be_composed_is_taken_in_later(app: App) -> Non
 
 
 def queued(app: App, *names: str) -> None:
-    """An alert for each of these athletes."""
+    """Queue an alert for each of these athletes."""
     for name in names:
         anna = app.athlete(name)
         app.runs(anna, steady())
@@ -314,7 +314,7 @@ def queued(app: App, *names: str) -> None:
 
 
 def test_a_temporary_refusal_is_tried_again_a_minute_later(app: App) -> None:
-    """And what was refused for one doesn't stop the next."""
+    """One mail's refusal doesn't stop the next."""
     queued(app, "Anna", "Ben")
     app.mailer.answers = [refused("451 not now")]
     done = app.deliver()
@@ -341,7 +341,7 @@ def test_a_permanent_refusal_ends_the_mail_with_its_reason(app: App) -> None:
 
 
 def test_a_refused_login_pauses_all_mail_and_costs_no_attempt(app: App) -> None:
-    """One try in five minutes until somebody mends the password."""
+    """One try in five minutes until the password is fixed."""
     queued(app, "Anna", "Ben")
     app.mailer.answers = [refused("535 wrong password", login=True)] * 2
     assert len(app.deliver().troubles) == 1
@@ -357,7 +357,7 @@ def test_a_refused_login_pauses_all_mail_and_costs_no_attempt(app: App) -> None:
 
 
 def test_an_unreachable_server_is_asked_once_a_minute(app: App) -> None:
-    """Not once for each mail that waits."""
+    """Not once for each waiting mail."""
     queued(app, "Anna", "Ben")
     app.mailer.answers = [refused("no answer", unreachable=True)]
     app.deliver()
@@ -367,7 +367,7 @@ def test_an_unreachable_server_is_asked_once_a_minute(app: App) -> None:
 
 
 def test_a_surprise_over_one_mail_stops_no_other(app: App) -> None:
-    """What nobody foresaw is one mail's trouble, tried again later."""
+    """An unexpected error affects one mail, which is tried again later."""
     queued(app, "Anna", "Ben")
     app.mailer.answers = [RuntimeError("a bug")]
     done = app.deliver()
@@ -378,7 +378,7 @@ def test_a_surprise_over_one_mail_stops_no_other(app: App) -> None:
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """Simulates the end of the process."""
 
 
 @pytest.mark.parametrize(
@@ -391,7 +391,7 @@ class Killed(BaseException):
 def test_a_mail_whose_sender_died_goes_out_again(
     app: App, dies: BaseException | tuple[str, BaseException], perhaps_twice: bool
 ) -> None:
-    """Nothing is lost, and what may go twice is flagged and has the same Message-ID."""
+    """Nothing is lost; a possible duplicate is flagged and has the same Message-ID."""
     queued(app, "Anna")
     app.mailer.answers = [dies]
     (before,) = app.unsent()
@@ -409,7 +409,7 @@ def test_a_mail_whose_sender_died_goes_out_again(
 
 @dataclass(frozen=True)
 class State:
-    """What matters of an athlete's runs and findings: everything but ids and moments."""
+    """An athlete's runs and findings, without ids and times of storing."""
 
     runs: frozenset[tuple[Run, tuple[SourceName, ...], str | None]]
     findings: frozenset[tuple[date, str, int, float, float]]
@@ -468,7 +468,7 @@ def test_order_and_batches_of_arrival_change_neither_runs_nor_findings(
 
 
 def batches(data: st.DataObject, arrived: list[Recording]) -> Iterable[list[Recording]]:
-    """The arrivals in another order, cut anywhere, some of them coming twice."""
+    """The arrivals in another order, cut into random batches, some repeated."""
     shuffled = data.draw(st.permutations(arrived))
     cuts = data.draw(st.sets(st.integers(0, len(shuffled)), max_size=3))
     edges = [0, *sorted(cuts), len(shuffled)]
@@ -478,7 +478,7 @@ def batches(data: st.DataObject, arrived: list[Recording]) -> Iterable[list[Reco
 
 
 def test_ticks_are_kept_with_their_trouble(app: App) -> None:
-    """`status` tells from them whether the work goes on."""
+    """`status` uses them to tell whether the worker is running."""
     record_tick(app.services, "inbox", Tick(NOW, "folder gone"))
     record_tick(app.services, "inbox", Tick(NOW + DAY, None))
     with app.services.store.reading() as tx:

@@ -1,4 +1,4 @@
-"""Files of the watched folder that can't be read now, and are read later."""
+"""Files of the watched folder that can't be read now and are read later."""
 
 import gzip
 import io
@@ -28,12 +28,12 @@ DAY = timedelta(days=1)
 
 @cache
 def heavy() -> bytes:
-    """A sound run that takes more memory to read than a reader in need has."""
+    """A valid run that takes more memory to read than a starved reader has."""
     return gzip.compress(run_file(8.0) + bytes(100 * MIB), compresslevel=1)
 
 
 class SlowDisk(Reader):
-    """A reader that is short of memory until it is `mended`, and counts how often it is asked."""
+    """A reader that is short of memory until `mended`, and counts its calls."""
 
     def __init__(self) -> None:
         super().__init__(memory_bytes=100 * MIB)
@@ -58,7 +58,7 @@ def short_of_memory(app: App) -> Iterator[tuple[App, SlowDisk]]:
 def test_a_file_that_met_readers_without_memory_is_read_once_there_is_some(
     short_of_memory: tuple[App, SlowDisk],
 ) -> None:
-    """It isn't the file's fault; nothing is said of what it holds, and `status` isn't well."""
+    """The file isn't to blame: it gets no verdict, and `status` isn't well."""
     app, slow = short_of_memory
     anna = app.athlete()
     app.drop("run.fit.gz", heavy())
@@ -77,7 +77,7 @@ def test_a_file_that_met_readers_without_memory_is_read_once_there_is_some(
 def test_the_pauses_of_a_file_that_cannot_be_read_grow_and_a_restart_ends_them(
     short_of_memory: tuple[App, SlowDisk],
 ) -> None:
-    """At the next scan, 10 seconds later, 20 later; six hours at most."""
+    """At the next scan, 10 seconds later, 20 later; at most six hours."""
     app, slow = short_of_memory
     app.athlete()
     app.drop("run.fit.gz", heavy())
@@ -104,7 +104,7 @@ def test_no_pause_is_longer_than_a_quarter_of_a_day(app: App) -> None:
 def test_a_file_that_is_unreadable_for_now_keeps_the_run_that_it_held(
     short_of_memory: tuple[App, SlowDisk],
 ) -> None:
-    """Written over with what can't be read yet: the old run goes when the new one is there."""
+    """Overwritten with content that can't be read yet: the old run stays until it can."""
     app, slow = short_of_memory
     anna = app.athlete()
     app.drop("run.fit.gz", gzip.compress(run_file(5.0, day=TODAY - DAY)))
@@ -120,7 +120,7 @@ def test_a_file_that_is_unreadable_for_now_keeps_the_run_that_it_held(
 def test_a_member_of_an_archive_that_could_not_be_read_is_read_later(
     short_of_memory: tuple[App, SlowDisk],
 ) -> None:
-    """The others come in at once; the archive stays what it was, and is read again for that one."""
+    """The others are ingested at once; the archive is read again for that one alone."""
     app, slow = short_of_memory
     anna = app.athlete()
     packed = io.BytesIO()
@@ -148,7 +148,7 @@ def test_a_member_of_an_archive_that_could_not_be_read_is_read_later(
 def test_what_waits_to_be_read_again_is_forgotten_with_its_file(
     short_of_memory: tuple[App, SlowDisk],
 ) -> None:
-    """The runner took it away: nobody waits for it any more."""
+    """The runner removed it, so it's no longer waited for."""
     app, _ = short_of_memory
     app.athlete()
     path = app.drop("run.fit.gz", heavy())
@@ -160,7 +160,7 @@ def test_what_waits_to_be_read_again_is_forgotten_with_its_file(
 
 
 def read_as_nobody(paths: Iterable[Path]) -> Iterator[tuple[Path, Member]]:
-    """As the child does, by somebody whom a mode can keep out."""
+    """Read as the child does, but without root's rights."""
     for path in paths:
         with nobody():
             answers = list(_read({"name": path.name, "skip": 0, "table": None, "path": path}))
@@ -168,7 +168,7 @@ def read_as_nobody(paths: Iterable[Path]) -> Iterator[tuple[Path, Member]]:
 
 
 def test_a_file_without_permission_is_read_once_there_is_one(app: App, public: Path) -> None:
-    """Same time, same size: the mode alone has changed, and no pause holds it back."""
+    """Same time, same size: only the mode has changed, and no pause delays it."""
     inbox = Inbox(public, InboxSection(), read_many=read_as_nobody)
     app = App(replace(app.services, inbox=inbox), app.mailer, app.now)
     anna = app.athlete()

@@ -13,7 +13,7 @@ from worker.pipeline.red_flags import tell_of_red_flags
 
 
 def test_a_red_flag_is_mailed_once_to_whoever_looks_after_the_athlete(app: App) -> None:
-    """Ticked on three days of one stretch; nobody is told without somebody to tell."""
+    """Ticked on three days in a row; without a recipient nothing is sent."""
     anna = app.athlete()
     watched = replace(app.services, therapist="therapist@example.org")
     for services in (app.services, watched):
@@ -29,7 +29,7 @@ def test_a_red_flag_is_mailed_once_to_whoever_looks_after_the_athlete(app: App) 
 
 @pytest.fixture
 def practice(app: App) -> App:
-    """A practice of two, one of whom the settings name too."""
+    """A practice with two therapists, one of whom is also named in the settings."""
     services = replace(app.services, therapist="Dr. Vera <VERA@example.org>", copies_alerts=True)
     with services.store.transaction() as tx:
         tx.therapists.add(Therapist(0, "Vera", "vera@example.org", NOW))
@@ -55,7 +55,7 @@ def recipients(app: App) -> list[str]:
 
 
 def test_the_practice_is_told_of_who_agreed(practice: App) -> None:
-    """Each therapist once, in their language; of the others only the address of the settings."""
+    """Each therapist once, in their language; without consent only the settings' address."""
     anna, ben = practice.athlete(), practice.athlete("Ben")
     agree(practice, anna)
     tick(practice, anna, "fever", back=1)
@@ -70,7 +70,7 @@ def test_the_practice_is_told_of_who_agreed(practice: App) -> None:
 
 @pytest.mark.parametrize("without", ["tells_red_flags", "copies_alerts"])
 def test_the_settings_can_end_it(practice: App, without: str) -> None:
-    """Altogether, or for the practice's therapists alone."""
+    """For everybody, or for the practice's therapists alone."""
     services = replace(
         practice.services,
         tells_red_flags=without != "tells_red_flags",
@@ -84,7 +84,7 @@ def test_the_settings_can_end_it(practice: App, without: str) -> None:
 
 
 def test_a_mail_that_waits_ends_with_the_consent(practice: App) -> None:
-    """To the therapists; the address of the settings is told whether or not one agrees."""
+    """The mail to therapists; the settings' address gets one regardless of consent."""
     anna = practice.athlete()
     agree(practice, anna)
     tick(practice, anna, "fever")

@@ -1,4 +1,4 @@
-"""Backups by schedule, and a restore that sends nothing again."""
+"""Scheduled backups, and a restore that sends nothing again."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -21,34 +21,34 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def database_url(sqlite_url: str) -> str:
-    """SQLite alone: PostgreSQL is backed up by its own tools."""
+    """SQLite only: PostgreSQL is backed up by its own tools."""
     return sqlite_url
 
 
 @pytest.fixture
 def kept(app: App, tmp_path: Path) -> Iterator[App]:
-    """The application with a folder for copies: three of them, none older than ten days."""
+    """The application with a backup folder: three copies, none older than ten days."""
     backup = BackupSection(every=DAY, keep=3, keep_for=10 * DAY)
     app.services = replace(app.services, backup=backup, backups_path=tmp_path / "backups")
     yield app
-    app.services.store.close()  # a restore has put another in the place of the first
+    app.services.store.close()  # a restore has replaced the first store
 
 
 def days_of(app: App) -> list[int]:
-    """How many days after the first each copy was made."""
+    """For each copy, how many days after the first it was made."""
     assert app.services.backups_path
     return [(at.date() - TODAY).days for at in copies(app.services.backups_path)]
 
 
 def test_a_copy_a_day_is_kept_and_only_so_many(kept: App) -> None:
-    """Asked for every hour; the oldest go."""
+    """Requested every hour; the oldest copies are removed."""
     for hour in range(0, 5 * 24, 6):
         back_up(kept.services, kept.now + timedelta(hours=hour))
     assert days_of(kept) == [2, 3, 4]
 
 
 def test_no_copy_outlives_its_time_but_the_newest_is_always_there(kept: App) -> None:
-    """After a month of rest there's one copy, of today."""
+    """After an idle month there's one copy, from today."""
     back_up(kept.services, kept.now)
     back_up(kept.services, kept.now + 30 * DAY)
     assert days_of(kept) == [30]
@@ -58,7 +58,7 @@ def test_no_copy_outlives_its_time_but_the_newest_is_always_there(kept: App) -> 
 def test_the_last_copies_that_know_an_athlete_arent_replaced_by_emptier_ones(
     kept: App, tmp_path: Path, others: int
 ) -> None:
-    """The database began anew, with nobody or with somebody else: for months nothing is lost."""
+    """The database was replaced by an empty or different one: for months nothing is lost."""
     kept.runs(kept.athlete("Anna"), steady())
     for day in range(5):
         back_up(kept.services, kept.now + day * DAY)
@@ -73,7 +73,7 @@ def test_the_last_copies_that_know_an_athlete_arent_replaced_by_emptier_ones(
 
 
 def test_a_copy_that_knows_somebody_who_is_still_there_goes_as_ever(kept: App) -> None:
-    """Their name may have changed; who joins later changes nothing."""
+    """Their name may have changed; athletes who join later don't matter."""
     anna = kept.athlete("Anna")
     for day in range(8):
         back_up(kept.services, kept.now + day * DAY)
@@ -84,14 +84,14 @@ def test_a_copy_that_knows_somebody_who_is_still_there_goes_as_ever(kept: App) -
 
 
 def test_a_copy_from_a_clock_that_was_ahead_holds_up_none(kept: App) -> None:
-    """It isn't the newest for years, and goes with the next."""
+    """It doesn't count as the newest for years, and is removed with the next."""
     back_up(kept.services, kept.now + 900 * DAY)
     back_up(kept.services, kept.now)
     assert days_of(kept) == [0]
 
 
 def lost(home: Path, how: str, left: str) -> None:
-    """Anna's database is gone, and only this is left of what was beside it."""
+    """Lose Anna's database, keeping only this of what was beside it."""
     assert easeback("athlete", "add", "--name", "Anna", "--email", "a@example.org", cwd=home,
                     env=AT_HOME).returncode == 0  # fmt: skip
     for file in home.glob("easeback.db*"):
@@ -114,7 +114,7 @@ AT_HOME = {"EASEBACK_DATA_DIR": "."}
 def test_a_database_that_is_gone_is_refused_and_not_made_anew(
     tmp_path: Path, how: str, left: str
 ) -> None:
-    """Nobody says that all is well; begun anew it is on purpose alone."""
+    """Nothing reports that all is well; a new database is only made on request."""
     lost(tmp_path, how, left)
     for command in (("once",), ("status",), ("run",), ("athlete", "list")):
         done = easeback(*command, cwd=tmp_path, env=AT_HOME)
@@ -131,7 +131,7 @@ def test_a_database_that_is_gone_is_refused_and_not_made_anew(
 
 
 def test_a_database_that_is_there_is_not_begun_anew(tmp_path: Path) -> None:
-    """Not by a slip of the hand either."""
+    """A typing error can't do it either."""
     env = AT_HOME
     easeback("athlete", "add", "--name", "Anna", "--email", "a@example.org", cwd=tmp_path, env=env)
     done = easeback("restore", "--begin-anew", cwd=tmp_path, env=env)
@@ -141,14 +141,14 @@ def test_a_database_that_is_there_is_not_begun_anew(tmp_path: Path) -> None:
 
 
 def test_a_first_start_finds_nothing_to_miss(tmp_path: Path) -> None:
-    """An inbox that is full already is none of it."""
+    """A full inbox doesn't matter."""
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox" / "run.fit").touch()
     assert easeback("once", cwd=tmp_path, env=AT_HOME).returncode == 0
 
 
 def test_a_damaged_database_is_said_and_pushes_out_no_good_copy(kept: App) -> None:
-    """What was copied before stays for the restore."""
+    """Earlier copies stay for the restore."""
     back_up(kept.services, kept.now)
     file = kept.services.store.file
     assert file
@@ -163,7 +163,7 @@ def test_a_damaged_database_is_said_and_pushes_out_no_good_copy(kept: App) -> No
 
 
 def spiked(app: App) -> None:
-    """A runner whose alert waits in the outbox."""
+    """A runner with an alert waiting in the outbox."""
     anna = app.athlete()
     app.runs(anna, steady())
     app.drop("big.fit", km=16)
@@ -171,7 +171,7 @@ def spiked(app: App) -> None:
 
 
 def test_mail_that_waits_in_a_copy_is_held_and_may_be_released(kept: App) -> None:
-    """It went out after the copy was made: restored, it stays until somebody says so."""
+    """It may have been sent after the copy was made: it's held until the operator decides."""
     spiked(kept)
     copy = back_up(kept.services, kept.now)
     assert copy
@@ -192,7 +192,7 @@ def test_mail_that_waits_in_a_copy_is_held_and_may_be_released(kept: App) -> Non
 
 
 def test_what_was_told_after_the_copy_is_not_told_again(kept: App) -> None:
-    """The files are taken in again; their alert and the week's mail aren't sent again."""
+    """The files are ingested again; their alert and the week's mail aren't sent again."""
     anna = kept.athlete()
     kept.runs(anna, steady())
     copy = back_up(kept.services, kept.now)
@@ -218,7 +218,7 @@ def test_what_was_told_after_the_copy_is_not_told_again(kept: App) -> None:
 def test_an_older_file_copied_over_the_database_is_taken_as_a_restore(
     kept: App, *, is_sent: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By the mark beside it, which says how many mails it had handed over."""
+    """By the mark beside it, which has the number of mails sent."""
     store = kept.services.store
     assert store.file is not None
     anna = kept.athlete()
@@ -234,7 +234,7 @@ def test_an_older_file_copied_over_the_database_is_taken_as_a_restore(
     store.close()
     older.replace(store.file)
     kept.services.inbox.settled = None
-    for _ in range(2):  # at each start; the first has put it right
+    for _ in range(2):  # at each start; the first has repaired it
         notice_older_copy(kept.services, kept.now)
     assert caplog.text.count("an older copy was put in the place") == is_sent
     kept.look(3)
@@ -247,19 +247,19 @@ def test_an_older_file_copied_over_the_database_is_taken_as_a_restore(
 def test_a_restored_copy_is_not_taken_for_one_that_was_put_there_by_hand(
     kept: App, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Mails that the operator released after a restore would be held again."""
+    """Otherwise mails that the operator released after a restore would be held again."""
     spiked(kept)
     copy = back_up(kept.services, kept.now)
     assert copy
     kept.deliver()
     put_back(kept, copy)
-    caplog.clear()  # what came before isn't about this
+    caplog.clear()  # earlier messages don't matter
     notice_older_copy(kept.services, kept.now)
     assert not [one for one in caplog.records if one.name == notice_older_copy.__module__]
 
 
 def put_back(app: App, copy: Path) -> int:
-    """Restore, as the command does; gives how many mails are held."""
+    """Restore as the command does; returns the number of mails held."""
     url = str(app.services.store.engine.url)
     app.services.store.close()
     marked = restore(
@@ -274,7 +274,7 @@ def put_back(app: App, copy: Path) -> int:
 
 
 def test_the_command_restores_and_says_what_it_held(tmp_path: Path) -> None:
-    """What was there before stays beside the scheduled copies."""
+    """The replaced database is kept beside the scheduled copies."""
     easeback("athlete", "add", "--name", "Ann", "--email", "a@x.org", cwd=tmp_path)
     easeback("backup", "copy.db", cwd=tmp_path)
     easeback("forget", "Ann", "--yes", cwd=tmp_path)
@@ -287,7 +287,7 @@ def test_the_command_restores_and_says_what_it_held(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"not a database at all" * 99])
 def test_what_is_no_copy_is_refused_and_changes_nothing(tmp_path: Path, content: bytes) -> None:
-    """One line, and the database is as it was."""
+    """One line, and the database is unchanged."""
     easeback("athlete", "add", "--name", "Ann", "--email", "a@x.org", cwd=tmp_path)
     (tmp_path / "other.db").write_bytes(content)
     done = easeback("restore", "other.db", cwd=tmp_path)
@@ -298,7 +298,7 @@ def test_what_is_no_copy_is_refused_and_changes_nothing(tmp_path: Path, content:
 
 @pytest.mark.parametrize("pages", [slice(5, 60), slice(-6, None), slice(25, None)])
 def test_a_damaged_copy_is_named_and_changes_nothing(kept: App, pages: slice) -> None:
-    """The copy is to blame, and not the database: that one may be sound."""
+    """The message blames the copy, not the database, which may be intact."""
     assert kept.services.backups_path
     kept.athlete()
     copy = kept.services.backups_path.parent / "copy.db"
@@ -314,7 +314,7 @@ def test_a_damaged_copy_is_named_and_changes_nothing(kept: App, pages: slice) ->
 
 
 def test_a_copy_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    """An older Easeback doesn't touch what it doesn't know."""
+    """An older Easeback doesn't touch an unknown schema."""
     store = Store.open(f"sqlite:///{tmp_path / 'newer.db'}")
     with store.transaction() as tx:
         tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
@@ -337,7 +337,7 @@ def test_a_restore_while_the_worker_runs_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_copy_is_due_by_the_clock_of_the_worker(kept: App) -> None:
-    """`datetime`s of any zone are the same instant."""
+    """By `datetime`s of any zone."""
     local = kept.now.astimezone(UTC)
     assert back_up(kept.services, local)
     assert back_up(kept.services, datetime.fromtimestamp(local.timestamp(), UTC)) is None

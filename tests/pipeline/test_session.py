@@ -1,4 +1,4 @@
-"""A credential is held by one worker alone, and read only once it is held."""
+"""A credential is locked by one worker at a time, and read only under the lock."""
 
 from contextlib import closing
 from datetime import timedelta
@@ -21,7 +21,7 @@ MINUTE = timedelta(minutes=1)
 def test_what_another_worker_renewed_last_is_what_is_used(
     postgres_url: str, tmp_path: Path
 ) -> None:
-    """Between any two statements of ours it may save fresh tokens: those of before are dead."""
+    """It may save fresh tokens between any two of our statements; the old ones are then invalid."""
     services = build_services(Settings(data_dir=tmp_path, database_url=postgres_url), None)
     connected = services.sources["garmin"]
     sealed = encrypt(connected, Credential("", ("key",)))

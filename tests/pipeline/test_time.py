@@ -1,6 +1,6 @@
-"""Time: the weekly hour in every zone, clocks that are set, and a worker that goes on.
+"""Time: the weekly hour in every zone, clock changes, and a worker that continues through them.
 
-The nightly form asks for every zone of IANA's and sixteen years.
+The nightly form covers all IANA zones and sixteen years.
 """
 
 import random
@@ -40,26 +40,26 @@ ZONES = (
 
 @pytest.mark.parametrize("zone", ZONES)
 def test_each_week_has_one_due_instant_in_every_zone(zone: str) -> None:
-    """Three years, at hours that clocks skip or pass twice, from Monday or Sunday."""
+    """Three years, at hours that clocks skip or repeat, with weeks from Monday or Sunday."""
     assert list(missteps(zone, since=2024, until=2027)) == []
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("zone", sorted(available_timezones() - {"localtime", "Factory"}))
 def test_sixteen_years_of_weeks_have_one_due_instant_each(zone: str) -> None:
-    """The same for every zone there is."""
+    """The same for every zone."""
     assert list(missteps(zone, since=2022, until=2038)) == []
 
 
 def weeks_mailed(app: App) -> list[str]:
-    """Which weeks' mails stand in the outbox, in order."""
+    """The weeks of the mails in the outbox, in order."""
     with app.services.store.reading() as tx:
         return [letter.key for letter in tx.outbox.all() if letter.kind == "weekly"]
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_clock_that_is_set_back_and_forth_tells_each_week_once(app: App, seed: int) -> None:
-    """Up to three hours off at each look, down for three days now and then, for five weeks."""
+    """Up to three hours off at each look, sometimes three days of downtime, for five weeks."""
     dice = random.Random(seed)  # noqa: S311  no secret
     app.now = MONDAY - 2 * DAY
     app.athlete(timezone=dice.choice(ZONES), weekly=WeeklyHour(0, time(7)))
@@ -77,7 +77,7 @@ def test_a_clock_that_is_set_back_and_forth_tells_each_week_once(app: App, seed:
 
 
 def test_a_clock_that_was_a_year_ahead_costs_no_later_week(app: App) -> None:
-    """Set right again, every week is told as if nothing had been."""
+    """Once it's set right, every week is mailed as usual."""
     app.now = MONDAY - HOUR
     app.athlete(timezone="UTC", weekly=WeeklyHour(0, time(7)))
     app.now = MONDAY
@@ -91,7 +91,7 @@ def test_a_clock_that_was_a_year_ahead_costs_no_later_week(app: App) -> None:
 
 
 def test_mail_put_off_by_a_clock_that_was_ahead_goes_out_when_it_is_right(app: App) -> None:
-    """It waits hours at most, never for the year to come."""
+    """It waits for hours at most, not for a year."""
     app.now = MONDAY - HOUR
     app.athlete(timezone="UTC", weekly=WeeklyHour(0, time(7)))
     app.now = MONDAY
@@ -103,7 +103,7 @@ def test_mail_put_off_by_a_clock_that_was_ahead_goes_out_when_it_is_right(app: A
 
 
 def test_a_worker_goes_on_when_the_clock_is_set_back(services: Services) -> None:
-    """The scheduler counts by the machine's clock, and would sleep for three hours."""
+    """The scheduler counts by the machine's clock and would sleep for three hours."""
     ticked = threading.Event()
     worker = EmbeddedWorker(services, clock_as_of(None))
     job = Job("check", Rhythm(timedelta(seconds=0.2)), lambda *_: ticked.set())
@@ -121,7 +121,7 @@ def test_a_worker_goes_on_when_the_clock_is_set_back(services: Services) -> None
 
 
 def test_a_worker_goes_on_at_once_when_the_clock_leaps_forward(services: Services) -> None:
-    """Two months: ten million missed ticks are one, and no work by themselves."""
+    """Two months: millions of missed ticks become one, without extra work."""
     ticked = threading.Event()
     worker = EmbeddedWorker(services, clock_as_of(None))
     job = Job("check", Rhythm(timedelta(seconds=0.5)), lambda *_: ticked.set())
@@ -141,7 +141,7 @@ def test_a_worker_goes_on_at_once_when_the_clock_leaps_forward(services: Service
 
 
 def test_before_its_release_the_worker_waits_for_the_clock(services: Services) -> None:
-    """A machine that wakes in 1970 does nothing, and says so."""
+    """A machine that wakes in 1970 does nothing, and reports that."""
     done = threading.Event()
     worker = EmbeddedWorker(
         services, lambda: datetime(1970, 1, 1, tzinfo=UTC), not_before=FIRST_RELEASE
@@ -159,7 +159,7 @@ def test_before_its_release_the_worker_waits_for_the_clock(services: Services) -
 
 
 def weeks_told(app: App) -> list[tuple[date, str]]:
-    """Every week that was dealt with, and how."""
+    """Every week that was mailed or skipped."""
     with app.services.store.reading() as tx:
         rows = tx.connection.exec_driver_sql(
             "SELECT week_starts_on, state FROM weekly ORDER BY week_starts_on"
@@ -172,7 +172,7 @@ def weeks_told(app: App) -> list[tuple[date, str]]:
 def test_who_changes_zone_hour_and_first_weekday_in_mid_week_has_each_week_once(
     app: App, seed: int
 ) -> None:
-    """Nearly the same week isn't told twice, and none is left out."""
+    """An almost equal week isn't mailed twice, and none is left out."""
     dice = random.Random(seed)  # noqa: S311  no secret
     app.now = MONDAY - 10 * DAY
     anna = app.athlete(

@@ -1,4 +1,4 @@
-"""First read, then tell: what the weekly mail waits for, and what it says that it couldn't see."""
+"""Read first, then mail: what the weekly mail waits for, and what it says that it couldn't read."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,7 +27,7 @@ QUIET = ("that's fine", "without a run", "quiet", "Welcome back")
 
 
 def started(app: App) -> Athlete:
-    """Anna's mail of Monday is due since seven; a worker starts at noon."""
+    """Anna's Monday mail has been due since seven; a worker starts at noon."""
     app.now = NOON - 6 * DAY
     anna = app.athlete()
     app.runs(anna, steady(until=SUNDAY - DAY))
@@ -37,14 +37,14 @@ def started(app: App) -> Athlete:
 
 
 def scanned(app: App) -> None:
-    """The job `inbox` runs."""
+    """Run the `inbox` job."""
     app.look()
     with app.services.store.transaction() as tx:
         tx.progress.ticked("inbox", at=app.now)
 
 
 def told(app: App) -> list[str]:
-    """The subject and text of each weekly mail that is queued now."""
+    """The subject and text of each queued weekly mail."""
     queue_due_weeklies(app.services, app.now)
     mails = [message_from_bytes(mail.mime, policy=policy.default) for mail in app.unsent()]
     return [f"{mail['Subject']}\n{mail.get_body(('plain',)).get_content()}"  # type: ignore[union-attr]
@@ -52,7 +52,7 @@ def told(app: App) -> list[str]:
 
 
 def test_a_worker_reads_the_inbox_before_it_tells_of_the_week(app: App) -> None:
-    """Sunday's run lies there: it takes two looks, and then it's in the mail."""
+    """Sunday's run is in the folder: it takes two looks to get into the mail."""
     started(app)
     app.drop("Anna/sunday.fit", km=9, day=SUNDAY)
     assert told(app) == []
@@ -65,7 +65,7 @@ def test_a_worker_reads_the_inbox_before_it_tells_of_the_week(app: App) -> None:
 
 
 def test_single_passes_tell_of_the_week_once_they_have_read(app: App) -> None:
-    """A file takes two of them."""
+    """A file takes two passes."""
     started(app)
     app.services = replace(app.services, began_at=None)
     app.drop("Anna/sunday.fit", km=9, day=SUNDAY)
@@ -77,7 +77,7 @@ def test_single_passes_tell_of_the_week_once_they_have_read(app: App) -> None:
 
 
 def test_what_waits_for_somebody_else_keeps_no_mail(app: App) -> None:
-    """A file of Ben's, and one that waits for a reason."""
+    """A file of Ben's, and one that waits for another reason."""
     started(app)
     app.athlete("Ben", wants=frozenset())
     scanned(app)
@@ -89,7 +89,7 @@ def test_what_waits_for_somebody_else_keeps_no_mail(app: App) -> None:
 
 
 def test_a_file_that_never_ends_is_told_of_after_a_while(app: App) -> None:
-    """It grows at each look."""
+    """The file grows at each look."""
     started(app)
     for number in range(3):
         app.drop("sunday.fit", b"x" * (number + 1))
@@ -102,7 +102,7 @@ def test_a_file_that_never_ends_is_told_of_after_a_while(app: App) -> None:
 
 @pytest.mark.parametrize("how", ["empty mount point", "gone"])
 def test_an_inbox_that_is_not_there_is_told_each_week_since_when(app: App, how: str) -> None:
-    """After a bounded try; and no week without runs is made of it."""
+    """After a limited wait; and it isn't called a week without runs."""
     anna = started(app)
     app.drop("Anna/run.fit", day=SUNDAY - 2 * DAY)
     app.look(2)
@@ -133,7 +133,7 @@ def test_an_inbox_that_is_not_there_is_told_each_week_since_when(app: App, how: 
     ids=["failing", "waiting", "never read"],
 )
 def test_a_service_that_is_not_read_is_told_every_week(app: App, state: SourceState | None) -> None:
-    """Also one that was switched off; what to do is said once, that nothing is seen always."""
+    """Also one that was switched off. What to do is said once, that runs are missing every week."""
     app.now = NOON - 20 * DAY
     anna = app.athlete()
     with app.services.store.transaction() as tx:
@@ -153,7 +153,7 @@ def test_a_service_that_is_not_read_is_told_every_week(app: App, state: SourceSt
 
 
 def test_who_was_read_since_the_week_ended_is_told_of_it_as_ever(app: App) -> None:
-    """A week without runs at a service that answers is a quiet one."""
+    """A week without runs at a working service is a quiet one."""
     app.now = NOON - 20 * DAY
     anna = app.athlete()
     app.runs(anna, steady(until=NOON.date() - 21 * DAY))
@@ -193,7 +193,7 @@ class TestAtAService:
         return [str(message_from_bytes(mime, policy=policy.default)["Subject"]) for mime in mimes]
 
     def test_it_is_asked_first(self, mira: StravaApp) -> None:
-        """Three weeks unread, and then the run is there."""
+        """Unread for three weeks, and then the run is there."""
         self.start(mira)
         assert self.queued(mira) == []
         SourceSync.of(mira.services, "strava", mira.clock).all_due()
@@ -201,7 +201,7 @@ class TestAtAService:
         assert "in 1 run" in subject
 
     def test_one_that_does_not_answer_is_told_of_after_a_bounded_try(self, mira: StravaApp) -> None:
-        """Not as a week without runs."""
+        """It isn't called a week without runs."""
         self.start(mira)
         mira.server.fault("status", ACTIVITIES, times=99)
         SourceSync.of(mira.services, "strava", mira.clock).all_due()

@@ -1,4 +1,4 @@
-"""What docs/ways-in.md promises: files as these programs write them come in through the inbox."""
+"""The promises of docs/ways-in.md: files as these programs write them come in through the inbox."""
 
 import gzip
 import io
@@ -22,7 +22,7 @@ def fit(*, records: int = 540, sub_sport: str = "generic") -> bytes:
 
 
 def points(*, extensions: str = "") -> str:
-    """The points of a GPX track, a fix each ten seconds."""
+    """The points of a GPX track, one every ten seconds."""
     return "".join(
         f'<trkpt lat="{fix.lat:.6f}" lon="{fix.lon:.6f}"><ele>512.4</ele>'
         f"<time>{fix.at:%Y-%m-%dT%H:%M:%SZ}</time>{extensions}</trkpt>"
@@ -66,7 +66,7 @@ def gadgetbridge(name: str = "Outdoor Running") -> bytes:
 
 
 def fitotrack() -> bytes:
-    """FitoTrack: the workout's row as the file's name, the sport in it."""
+    """FitoTrack: the file's name comes from the workout's row and includes the sport."""
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <gpx xmlns="http://www.topografix.com/GPX/1/1" version="1.1" creator="FitoTrack"><metadata>
 <name>Workout(id=1, comment=, distance=8000, workoutTypeId=running, edited=false)</name>
@@ -75,7 +75,7 @@ def fitotrack() -> bytes:
 
 
 def zepp() -> bytes:
-    """Zepp: a track of a name without a word for its sport."""
+    """Zepp: a named track without a word for its sport."""
     return f"""<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
 <gpx creator="Zepp App" version="1.1" xmlns="http://www.topografix.com/GPX/1/1"
  xmlns:ns3="http://www.garmin.com/xmlschemas/TrackPointExtension/v1"><metadata/>
@@ -118,7 +118,7 @@ FILES = {
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("folder", ["", "Anna/"], ids=["alone", "of several"])
 def test_a_programs_file_is_a_run(app: App, name: str, folder: str) -> None:
-    """One athlete's folders as they are, and those below an athlete's name among several."""
+    """With one athlete in the program's own folders, with several below the athlete's name."""
     anna = app.athlete()
     if folder:
         app.athlete("Ben")
@@ -129,7 +129,7 @@ def test_a_programs_file_is_a_run(app: App, name: str, folder: str) -> None:
 
 
 def test_the_same_run_from_every_program_is_one(app: App) -> None:
-    """Whoever connects several loses and gains nothing."""
+    """Connecting several programs neither loses nor duplicates runs."""
     anna = app.athlete()
     for name, content in FILES.items():
         app.drop(name, content)
@@ -145,7 +145,7 @@ def test_the_same_run_from_every_program_is_one(app: App) -> None:
      ".run.fit.icloud"],
 )  # fmt: skip
 def test_what_sync_programs_leave_is_passed_over(app: App, name: str) -> None:
-    """It is neither a run nor something to attend to."""
+    """It's neither a run nor a problem."""
     anna = app.athlete()
     app.drop(f"HealthFit/{name}", fit())
     assert app.look(2).imported == 0

@@ -1,4 +1,4 @@
-"""The weekly mail: once an athlete and week, at the athlete's hour, come what may."""
+"""The weekly mail: once per athlete and week, at the athlete's hour."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,7 +23,7 @@ def at(day: date, hour: int = 0, minute: int = 0) -> datetime:
 
 
 def told(app: App) -> list[tuple[date, str]]:
-    """Every week that was dealt with, and how."""
+    """Every week that was mailed or skipped."""
     with app.services.store.reading() as tx:
         rows = tx.connection.exec_driver_sql(
             "SELECT week_starts_on, state FROM weekly ORDER BY week_starts_on"
@@ -32,7 +32,7 @@ def told(app: App) -> list[tuple[date, str]]:
 
 
 def tick(app: App, since: datetime, until: datetime, every: timedelta) -> Iterator[datetime]:
-    """Let the clock run and ask at each step; gives the instants at which a mail was queued."""
+    """Advance the clock and queue due mails at each step; returns the times when one was queued."""
     app.now = since
     before = len(app.unsent())
     while app.now <= until:
@@ -45,7 +45,7 @@ def tick(app: App, since: datetime, until: datetime, every: timedelta) -> Iterat
 
 
 def test_it_is_due_once_a_week_at_the_athletes_hour(app: App) -> None:
-    """07:00 in Berlin is 06:00 UTC in winter; asked for over two weeks."""
+    """07:00 in Berlin is 06:00 UTC in winter; checked over two weeks."""
     app.now = at(MONDAY)
     app.athlete()
     assert list(tick(app, at(MONDAY), at(MONDAY, 5, 59), HOUR)) == []
@@ -56,7 +56,7 @@ def test_it_is_due_once_a_week_at_the_athletes_hour(app: App) -> None:
 
 
 def test_the_first_one_announced_is_the_first_one_sent(app: App) -> None:
-    """Added on Monday at three: last week ended before, so the mail of seven isn't announced."""
+    """Added on Monday at three: last week ended before, so that day's mail isn't announced."""
     with app.services.store.transaction() as tx:
         anna = tx.athletes.add(
             Athlete(0, "Anna", "anna@example.org", at(MONDAY, 3), timezone="Europe/Berlin")
@@ -65,7 +65,7 @@ def test_the_first_one_announced_is_the_first_one_sent(app: App) -> None:
 
 
 def test_who_never_ran_is_not_told_of_weeks_without_a_run(app: App) -> None:
-    """There's no break where there never was a run: the mail says how runs come in."""
+    """Without any run there's no break: the mail says how runs are imported."""
     app.now = at(MONDAY - 5 * DAY)
     app.athlete(added_at=app.now)
     app.now = at(MONDAY, 12)
@@ -77,7 +77,7 @@ def test_who_never_ran_is_not_told_of_weeks_without_a_run(app: App) -> None:
 
 
 def test_it_tells_of_the_week_that_ended(app: App) -> None:
-    """Monday to Sunday, nothing of before or after."""
+    """Monday to Sunday, without the days around."""
     app.now = at(MONDAY)
     anna = app.athlete()
     app.runs(anna, [recording(MONDAY + back * DAY, km)
@@ -100,7 +100,7 @@ def test_a_restart_and_a_clock_that_jumps_tell_nothing_twice(app: App) -> None:
 
 
 def test_after_three_days_down_it_comes_at_once(app: App) -> None:
-    """And the next one at its hour again."""
+    """The next one comes at its hour again."""
     app.now = at(MONDAY)
     app.athlete()
     queued = list(tick(app, at(MONDAY + 3 * DAY, 15), at(MONDAY + 9 * DAY), 3 * HOUR))
@@ -131,7 +131,7 @@ def test_after_weeks_down_the_latest_is_told_and_the_rest_are_skipped(app: App) 
 def test_the_night_the_clock_changes_has_one_hour_due(
     app: App, sunday: date, due: datetime
 ) -> None:
-    """02:30 in Berlin: as much later as the clock jumped, or the first of two."""
+    """02:30 in Berlin: later by the clock's jump, or the first of two."""
     app.now = at(sunday - 2 * DAY)
     app.athlete(weekly=WeeklyHour(6, time(2, 30)), added_at=at(sunday - 99 * DAY))
     queued = list(tick(app, at(sunday - DAY, 20), at(sunday, 12), HOUR / 6))
@@ -139,7 +139,7 @@ def test_the_night_the_clock_changes_has_one_hour_due(
 
 
 def moved(app: App, athlete: Athlete, **changes: object) -> Athlete:
-    """The athlete with other settings, kept now."""
+    """The athlete with changed settings, stored now."""
     after = replace(athlete, **changes)  # type: ignore[arg-type]  # what a test names
     with app.services.store.transaction() as tx:
         tx.athletes.change(after, now=app.now)
@@ -158,7 +158,7 @@ def moved(app: App, athlete: Athlete, **changes: object) -> Athlete:
 def test_an_athlete_who_travels_is_told_each_week_once(
     app: App, home: str, away: str, flies_at: datetime
 ) -> None:
-    """No week is lost where the hour had passed already, and none comes twice."""
+    """No week is lost if the hour has already passed, and none is mailed twice."""
     app.now = at(MONDAY - 5 * DAY)
     anna = app.athlete(timezone=home, added_at=app.now)
     list(tick(app, at(MONDAY - DAY), flies_at, 2 * HOUR))
@@ -169,7 +169,7 @@ def test_an_athlete_who_travels_is_told_each_week_once(
 
 
 def test_a_change_of_settings_while_a_mail_is_due_loses_it_not(app: App) -> None:
-    """The worker was down at seven, at eight somebody changed the pain."""
+    """The worker was down at seven, and the pain areas were changed at eight."""
     app.now = at(MONDAY)
     anna = app.athlete()
     app.now = at(MONDAY, 8)
@@ -179,7 +179,7 @@ def test_a_change_of_settings_while_a_mail_is_due_loses_it_not(app: App) -> None
 
 
 def test_a_week_that_starts_on_another_day_from_now_on_is_not_told_twice(app: App) -> None:
-    """Monday's week was told; Sunday's is nearly the same."""
+    """Monday's week was mailed; Sunday's is almost the same."""
     app.now = at(MONDAY)
     anna = app.athlete()
     app.now = at(MONDAY, 8)
@@ -204,7 +204,7 @@ def test_weeks_that_ended_before_the_athlete_was_added_are_not_told(app: App) ->
 
 
 def test_weeks_from_sunday_are_told_on_monday_too(app: App) -> None:
-    """Sunday to Saturday; the hour is another matter than the week."""
+    """Sunday to Saturday; the mail's hour doesn't depend on the week."""
     app.now = at(MONDAY)
     anna = app.athlete(week_starts=6)
     app.runs(anna, [recording(MONDAY + back * DAY, km)
@@ -216,7 +216,7 @@ def test_weeks_from_sunday_are_told_on_monday_too(app: App) -> None:
 
 
 def test_who_wants_no_weekly_mail_gets_none_and_no_old_one_later(app: App) -> None:
-    """Weeks pass as skipped."""
+    """The weeks are marked as skipped."""
     app.now = at(MONDAY)
     anna = app.athlete(wants=frozenset({"alert"}))
     app.now = at(MONDAY, 12)
@@ -228,7 +228,7 @@ def test_who_wants_no_weekly_mail_gets_none_and_no_old_one_later(app: App) -> No
 
 
 class Unlucky(Composer):
-    """Can't compose for Anna."""
+    """A composer that fails for Anna."""
 
     def weekly(self, facts: WeeklyFacts) -> Email:
         if facts.athlete.name == "Anna":
@@ -237,7 +237,7 @@ class Unlucky(Composer):
 
 
 def test_a_surprise_over_one_athlete_stops_no_other(app: App) -> None:
-    """Ben gets his, what is queued goes out, and Anna's is tried again."""
+    """Ben gets his mail, queued mails are sent, and Anna's is tried again."""
     app.now = at(MONDAY)
     for name in ("Anna", "Ben"):
         app.athlete(name)
@@ -254,7 +254,7 @@ RACE = Race("Spring", MONDAY + 15 * WEEK - DAY, 42_200)
 
 
 def week(monday: date, *kms: float) -> list[Recording]:
-    """A week's runs, of Tuesday, Thursday, Saturday and Sunday; 0 is none."""
+    """A week's runs on Tuesday, Thursday, Saturday and Sunday; 0 is none."""
     return [
         recording(monday + place * DAY, km)
         for place, km in zip((1, 3, 5, 6), kms, strict=True)
@@ -276,7 +276,7 @@ def week(monday: date, *kms: float) -> list[Recording]:
 def test_next_mondays_plan_takes_up_what_happened_and_says_so_in_one_line(
     app: App, bent: str, told_of: str
 ) -> None:
-    """Missed, shorter, pain, a finding, another date: what changed, and why."""
+    """A missed week, a shorter run, pain, a finding, another date: what changed, and why."""
     app.at(MONDAY, 5)
     anna = app.athlete(race=RACE)
     before = (week(MONDAY - back * WEEK, 6, 8, 6, 14) for back in range(16, 1, -1))
@@ -301,7 +301,7 @@ def test_next_mondays_plan_takes_up_what_happened_and_says_so_in_one_line(
 
 
 def test_queueing_one_takes_one_commit_and_few_statements(app: App) -> None:
-    """However many weeks of runs lie behind it."""
+    """However many weeks of runs there are."""
     anna = app.athlete()
     app.runs(anna, steady())
     now = app.now + WEEK

@@ -1,4 +1,4 @@
-"""The first mail: once for each athlete, after what is urgent, and nothing for those of before."""
+"""The first mail: once for each new athlete, after urgent mails, and not for earlier athletes."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ def queue(app: App, athlete: Athlete) -> int | None:
 
 
 def test_the_first_mail_comes_once(app: App) -> None:
-    """However often it's asked for, and also after it was sent."""
+    """However often it's requested, even after it was sent."""
     anna = app.athlete()
     assert queue(app, anna) is not None
     assert queue(app, anna) is None
@@ -33,7 +33,7 @@ def test_the_first_mail_comes_once(app: App) -> None:
 
 
 def test_who_was_here_before_gets_none(app: App) -> None:
-    """Nothing but adding somebody queues it: no job does."""
+    """Only adding an athlete queues it; no job does."""
     app.athlete()
     app.pass_on()
     assert app.mailer.taken == []
@@ -64,7 +64,7 @@ def facts(app: App, **changes: object) -> WelcomeFacts:
 
 
 def test_it_leads_to_the_page_where_everything_is_set_up(app: App, composer: Composer) -> None:
-    """By a link for that page alone, which opens nothing else."""
+    """By a link for that page alone, which opens no other."""
     told = facts(app)
     email = composer.welcome(told)
     address = next(word for word in email.text.split() if "/welcome/" in word)
@@ -74,7 +74,7 @@ def test_it_leads_to_the_page_where_everything_is_set_up(app: App, composer: Com
 
 
 def test_without_pages_it_says_in_words_what_there_is_to_know(app: App) -> None:
-    """No link, and no button that leads nowhere."""
+    """No link, and no button without a target."""
     email = Composer(signer=SIGNER).welcome(facts(app))
     assert "/welcome/" not in email.text + email.html
     assert "nothing for you to set up" in email.text
@@ -82,7 +82,7 @@ def test_without_pages_it_says_in_words_what_there_is_to_know(app: App) -> None:
 
 
 def test_a_link_that_opens_on_one_machine_alone_says_so(app: App) -> None:
-    """Nobody wonders why it opens nothing on their phone."""
+    """So nobody wonders why it doesn't open on a phone."""
     told = facts(app)
     here = Composer(signer=Signer(["a key"], "http://127.0.0.1:8765"), checkins=True).welcome(told)
     assert "opens on the machine" in " ".join(here.text.split())
@@ -101,7 +101,7 @@ def test_it_promises_only_the_mails_that_are_wanted(app: App, composer: Composer
 
 
 def test_whoever_it_isnt_for_stops_all_mails_by_its_link(app: App, composer: Composer) -> None:
-    """One click: a stranger whose address was mistyped gets no second mail."""
+    """One click: if the address was mistyped, a stranger gets no second mail."""
     email = composer.welcome(facts(app))
     header = dict(email.extra_headers)["List-Unsubscribe"]
     link = SIGNER.check("unsubscribe", header.strip("<>").rpartition("/")[2], now=app.now)

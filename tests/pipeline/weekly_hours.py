@@ -1,4 +1,4 @@
-"""Walks through the years of a zone as the worker does, and says where a week goes wrong."""
+"""Walks through years of a zone as the worker does, and reports weeks that go wrong."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
@@ -9,14 +9,14 @@ from worker.domain import weeks
 from worker.domain.models import Athlete, WeeklyHour
 
 HOURS = (WeeklyHour(0, time(7)), WeeklyHour(6, time(2, 30)), WeeklyHour(4, time(0, 0)))
-"""The default, one that clocks skip and pass twice, and midnight, which some zones skip."""
+"""The default, an hour that clocks skip or repeat, and midnight, which some zones skip."""
 _WEEK = timedelta(days=7)
 _LONGEST = timedelta(days=8)
 _SECOND = timedelta(seconds=1)
 
 
 def living_in(zone: str, hour: WeeklyHour, week_starts: int = 0) -> Athlete:
-    """An athlete of this zone, with this weekly hour."""
+    """An athlete in this zone with this weekly hour."""
     return Athlete(
         1, "Anna", "anna@example.org", datetime(2000, 1, 1, tzinfo=UTC), zone,
         week_starts=week_starts, weekly=hour,
@@ -24,7 +24,7 @@ def living_in(zone: str, hour: WeeklyHour, week_starts: int = 0) -> Athlete:
 
 
 def missteps(zone: str, *, since: int, until: int) -> Iterator[str]:
-    """Every week without its one due instant; weeks out of order; instants off the hour."""
+    """Weeks without exactly one due time, weeks out of order, and due times off the hour."""
     for hour, week_starts in product(HOURS, (0, 6)):
         yield from _walk(zone, hour, week_starts, since=since, until=until)
 
@@ -32,7 +32,7 @@ def missteps(zone: str, *, since: int, until: int) -> Iterator[str]:
 def _walk(
     zone: str, hour: WeeklyHour, week_starts: int, *, since: int, until: int
 ) -> Iterator[str]:
-    """From one due instant to the next, as `next_weekly_at` does; each asked for what is due."""
+    """From one due time to the next, as `next_weekly_at` does."""
     now, end = datetime(since, 1, 1, tzinfo=UTC), datetime(until, 1, 1, tzinfo=UTC)
     last: weeks.WeeklyDue | None = None
     while now < end:
@@ -55,7 +55,7 @@ def _walk(
 
 
 def _off_the_hour(due: weeks.WeeklyDue, zone: str, hour: WeeklyHour, where: str) -> Iterator[str]:
-    """At the athlete's hour, but where the clock skips it: then as much later as it jumped."""
+    """At the athlete's hour, or later by the clock's jump if it's skipped."""
     local = due.due_at.astimezone(ZoneInfo(zone))
     if local.time() == hour.at and local.weekday() == hour.weekday:
         return

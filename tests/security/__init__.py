@@ -1,1 +1,1 @@
-"""What docs/security.md promises, row by row: `file::test` there is a test here or elsewhere."""
+"""Tests of the promises in docs/security.md, which names them as `file::test`."""

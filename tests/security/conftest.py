@@ -1,4 +1,4 @@
-"""The made instance of the web tests serves here too."""
+"""The web tests' instance, for these tests too."""
 
 from tests.web.conftest import client, made, mira, runner
 

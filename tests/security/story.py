@@ -1,7 +1,7 @@
-"""A story with planted secrets: real commands and a real worker, and all that they ever said.
+"""A story with planted secrets: real commands and a real worker, and all their output.
 
-Every secret that Easeback handles is set to a word that occurs nowhere else. Mail servers and
-Strava are made, and the secrets are truly used against them; some of it goes wrong on purpose.
+Every secret that Easeback handles is set to a unique word. Mail servers and Strava are simulated,
+and the secrets are really used with them; some steps fail on purpose.
 """
 
 import base64
@@ -43,7 +43,7 @@ LOGIN = "mira@mail.example"
 
 @dataclass
 class Told:
-    """What was said, by place; which secrets were in play; what the reader's child was given."""
+    """The output by place, the secrets used, and the reader's environment."""
 
     log_format: str
     said: dict[str, str] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Told:
     backup: bytes = b""
     links: tuple[str, ...] = ()
     worker: tuple[str, str] = ("", "")
-    """Its command line, and that of every process it started."""
+    """The worker's command line, and those of the processes it started."""
 
     reader_environment: str = ""
     mails: int = 0
@@ -61,7 +61,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One installation, and the services around it."""
+    """One installation and the services around it."""
 
     folder: Path
     port: int
@@ -101,13 +101,13 @@ class Place:
         }
 
     def call(self, *arguments: str, given: str = "", **more: str) -> str:
-        """Everything a command says; `given` comes on its standard input."""
+        """Run a command and return its output; `given` is its standard input."""
         done = easeback(*arguments, cwd=self.folder, env=self.environment | more, given=given)
         return done.stdout + done.stderr
 
 
 def live(folder: Path, *, log_format: str) -> Told:
-    """The whole story, with the log in this form."""
+    """Run the whole story, with this log format."""
     told = Told(log_format)
     clock = Clock(datetime.now(UTC))
     service = Service(clock=clock, application=Application(client_secret=CLIENT_SECRET))
@@ -133,7 +133,7 @@ def live(folder: Path, *, log_format: str) -> Told:
 
 
 def _house(place: Place, service: Service) -> Store:
-    """One athlete with a grant whose access token has ended, and runs at Strava."""
+    """One athlete with an expired access token, and runs at Strava."""
     now = service.clock.now
     account = service.account("Mira")
     service.diary.weeks_of_runs(account, now - timedelta(hours=3), 3)
@@ -157,7 +157,7 @@ def _house(place: Place, service: Service) -> Store:
 
 
 def _post(store: Store, key: str) -> None:
-    """Let a mail wait."""
+    """Queue a mail."""
     with store.transaction() as tx:
         [mira] = tx.athletes.all()
         tx.outbox.enqueue(
@@ -178,7 +178,7 @@ def _garmin(place: Place, watches: Watches, told: Told) -> None:
 
 
 def _secrets(service: Service, watches: Watches) -> dict[str, str]:
-    """Every secret by a name, also as it goes over the wire."""
+    """Every secret by name, also in its encodings on the wire."""
     tokens = service.tokens
     plain = {
         "mail password": MAIL_PASSWORD,
@@ -205,7 +205,7 @@ def _base64(text: str) -> str:
 
 
 def _commands(place: Place, told: Told, deaf_port: int) -> None:
-    """Commands at their most talkative, well and unwell."""
+    """Commands with all their verbosity, succeeding and failing."""
     copy = place.folder / "copy.db"
     unwell = {"EASEBACK_MAIL__PORT": str(deaf_port)}
     calls: tuple[tuple[str, tuple[str, ...], Mapping[str, str]], ...] = (
@@ -229,7 +229,7 @@ def _commands(place: Place, told: Told, deaf_port: int) -> None:
 
 
 def _worker(place: Place, store: Store, told: Told) -> None:
-    """A worker at work: a file, mail, Strava, visits with good links and bad ones."""
+    """A running worker: a file, mail, Strava, requests with valid and invalid links."""
     signer = Signer([SECRET_KEY], place.origin)
     with store.reading() as tx:
         athlete = tx.athletes.all()[0]
@@ -275,7 +275,7 @@ def _told_by_garmin(store: Store) -> bool:
 
 
 def _looked_at(pid: int) -> tuple[tuple[str, str], str]:
-    """Command lines of the worker and its children, and a child's environment, as `ps` has them."""
+    """Command lines of the worker and its children, and a child's environment, as in `ps`."""
 
     def told(of: int, what: str) -> str:
         return Path(f"/proc/{of}/{what}").read_bytes().replace(b"\0", b"\n").decode()
@@ -290,7 +290,7 @@ def _looked_at(pid: int) -> tuple[tuple[str, str], str]:
 
 
 def _asks(address: str, authorization: str = "") -> int:
-    """The status of an answer, 0 where there's none. A way to another site isn't followed."""
+    """The status of an answer, 0 if there's none. Redirects to another site aren't followed."""
     request = urllib.request.Request(address)  # noqa: S310  loopback
     if authorization:
         request.add_header("Authorization", authorization)

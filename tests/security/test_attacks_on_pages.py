@@ -1,4 +1,4 @@
-"""What strangers and athletes can do to the pages of a running server, and to who else visits."""
+"""What strangers and athletes can do to a running server's pages, and to other visitors."""
 
 import socket
 import struct
@@ -50,14 +50,14 @@ def connected(server: WebServer, stack: ExitStack) -> socket.socket:
 
 
 def silent(server: WebServer, stack: ExitStack, words: bytes) -> socket.socket:
-    """Somebody who begins a request and doesn't end it."""
+    """A connection with a request that is begun and never ended."""
     client = connected(server, stack)
     client.sendall(words)
     return client
 
 
 def livez(server: WebServer) -> float:
-    """The seconds that the page took which touches nothing; it has to come."""
+    """The seconds that `/livez` took, which uses no database; it must answer."""
     began = time.monotonic()
     with closing(HTTPConnection("127.0.0.1", port(server), timeout=5)) as connection:
         connection.request("GET", "/livez")
@@ -87,7 +87,7 @@ class TestStrangers:
     def test_a_made_up_link_is_refused_before_its_form_is_read(
         self, server: WebServer, purpose: str
     ) -> None:
-        """The body never comes; the answer does at once, and the connection ends."""
+        """The body never arrives; the answer comes at once, and the connection ends."""
         head = (
             f"POST /{purpose}/made.up HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 16000\r\n\r\n"
         )
@@ -106,14 +106,14 @@ class TestStrangers:
         ],
     )
     def test_no_form_costs_more_than_its_length(self, words: bytes) -> None:
-        """Half a second and more of the event loop, each of these, for the mail parser."""
+        """Each would take the mail parser half a second or more of the event loop."""
         body = (b"--b\r\nContent-Disposition: " + words)[:16_300] + b"\r\n\r\nx\r\n--b--\r\n"
         began = time.process_time()
         read_form(MULTIPART, body)
         assert time.process_time() - began < 0.02
 
     def test_no_chain_of_proxies_costs_more_than_a_short_one(self) -> None:
-        """Sixteen thousand of them: a third of a second of the event loop, for each request."""
+        """Sixteen thousand of them would take a third of a second of the event loop per request."""
         told = b",".join([b"::1"] * 16_000)
         scope = {"client": ("127.0.0.1", 1), "headers": [(b"x-forwarded-for", told)]}
         began = time.process_time()
@@ -129,7 +129,7 @@ class TestStrangers:
         ],
     )
     def test_who_says_nothing_keeps_nobody_out(self, server: WebServer, words: bytes) -> None:
-        """More connections than are served; visitors are, and some of those are closed."""
+        """More connections than are served: visitors are answered, and some idle ones closed."""
         with ExitStack() as stack:
             first, *_ = [silent(server, stack, words) for _ in range(201)]
             assert livez(server) < 1
@@ -137,7 +137,7 @@ class TestStrangers:
                 assert first.recv(1) == b""
 
     def test_headers_have_a_deadline(self, server: WebServer) -> None:
-        """Also those of a second request, said a byte at a time."""
+        """Also those of a second request, sent a byte at a time."""
         assert HEADERS_WITHIN_S == 15
         with ExitStack() as stack:
             never, slow = connected(server, stack), connected(server, stack)
@@ -158,7 +158,7 @@ class TestStrangers:
     def test_a_service_that_hangs_keeps_nobody_from_the_pages(
         self, made: Instance, mira: Athlete
     ) -> None:
-        """Eight consents at once wait for it; others don't."""
+        """Eight consents wait for it; other visitors don't."""
         with ExitStack() as stack:
             hangs = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             there = f"http://127.0.0.1:{hangs.getsockname()[1]}"
@@ -180,7 +180,7 @@ class TestStrangers:
 
 
 def test_pages_wait_for_a_service_less_long_than_the_worker(made: Instance, mira: Athlete) -> None:
-    """A deadline of its own for each call; the worker's client keeps what it has."""
+    """Each call from a page has its own deadline; the worker's client keeps its longer ones."""
     with ExitStack() as stack:
         hangs = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         there = f"http://127.0.0.1:{hangs.getsockname()[1]}"
@@ -200,7 +200,7 @@ class TestOddRequests:
     def test_no_address_leads_to_another(
         self, server: WebServer, made: Instance, mira: Athlete
     ) -> None:
-        """With a slash more, a visitor would be sent to any Host, by http, token and all."""
+        """A second slash would redirect a visitor to any Host, by http, with the token."""
         paths = [made.link(purpose, mira, kind="weekly") for purpose in LINK_LIVES]
         for path in (*paths, "/status", "/livez", "/strava/callback", "//evil.example/"):
             for odd in (f"{path}/", f"{path}//", f"/{path}", f"{path}/..{path}", f"{path}/%2e%2e/"):
@@ -210,7 +210,7 @@ class TestOddRequests:
                 assert "\nlocation:" not in headers
 
     def test_two_lengths_are_none(self, server: WebServer, made: Instance, mira: Athlete) -> None:
-        """What one reader takes for a body is another's next request."""
+        """One parser's body is another parser's next request."""
         request = (
             f"POST {made.link('checkin', mira)} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
             "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
@@ -230,7 +230,7 @@ class TestOddRequests:
 
     @pytest.mark.parametrize("given", ["é", "YTpi" * 3 + "é", "???", "/w==", "="])
     def test_a_password_that_is_none_is_refused(self, made: Instance, given: str) -> None:
-        """Not ASCII, no base64, no UTF-8."""
+        """Not ASCII, not base64, not UTF-8."""
         client = made.client(token="a token of the operator", base_url="https://example.org")
         answer = client.get("/status", headers={b"Authorization": f"Basic {given}".encode()})
         assert answer.status_code == 400
@@ -255,7 +255,7 @@ class TestOddRequests:
     def test_odd_values_are_refused(
         self, made: Instance, mira: Athlete, client: TestClient, page: str, form: dict[str, str]
     ) -> None:
-        """They change nothing, and break nothing later."""
+        """They change nothing, and cause no later error."""
         link = made.link("checkin" if page == "checkin" else "athlete", mira)
         answer = client.post(link if page == "checkin" else f"{link}/{page}", data=form)
         assert answer.status_code == 400
@@ -266,7 +266,7 @@ class TestOddRequests:
     def test_odd_queries_break_nothing(
         self, made: Instance, mira: Athlete, client: TestClient, odd: str
     ) -> None:
-        """On every page that reads any."""
+        """On every page with a query."""
         paths = ("/", "/status", "/strava/callback", "/strava/webhook", made.link("athlete", mira))
         for path in paths:
             for query in (
@@ -283,7 +283,7 @@ class TestAthletes:
     def test_disconnecting_nothing_does_nothing(
         self, made: Instance, mira: Athlete, client: TestClient, source: str
     ) -> None:
-        """Each time, everybody's database would be written anew."""
+        """Otherwise the whole database would be rewritten each time."""
         path = f"{made.link('athlete', mira)}/disconnect"
         with made.store.engine.connect() as watcher:
             before = watcher.exec_driver_sql("PRAGMA data_version").scalar()
@@ -294,7 +294,7 @@ class TestAthletes:
     def test_an_export_is_made_once_at_a_time_for_each(
         self, server: WebServer, made: Instance, runner: Athlete
     ) -> None:
-        """Who doesn't take theirs waits alone: others get their own, and so do they, in the end."""
+        """A client that doesn't read it waits alone: others get theirs, and finally it does."""
         path, nora = made.link("athlete", runner), made.link("athlete", made.add("Nora"))
         ask = "GET {}/easeback.zip HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
         assert made.web.exporting.begin(runner.id)
@@ -307,7 +307,7 @@ class TestAthletes:
     def test_an_export_that_fails_or_is_not_taken_keeps_nobody_waiting(
         self, server: WebServer, made: Instance, runner: Athlete
     ) -> None:
-        """Neither an error while it's made nor a visitor who leaves is for ever."""
+        """Neither an error nor a visitor who leaves blocks it forever."""
         path = f"{made.link('athlete', runner)}/easeback.json"
         with ExitStack() as stack:
             leaves = connected(server, stack)

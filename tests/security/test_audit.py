@@ -1,4 +1,4 @@
-"""The audit of dependencies: red for a known flaw, one line where nobody can be asked."""
+"""The audit of dependencies: it fails for a known flaw, and prints one line if it can't ask."""
 
 import json
 
@@ -18,12 +18,12 @@ def answer(*dependencies: object) -> str:
 
 
 def test_a_known_flaw_fails() -> None:
-    """And says which, and what mends it."""
+    """The output names the flaw and the fix."""
     assert audit.verdict(answer(SOUND, FLAWED)) == (1, "flawed 2.0: PYSEC-1, mended in 2.1")
 
 
 def test_sound_dependencies_pass() -> None:
-    """Saying how many were truly looked at."""
+    """The output says how many were really checked."""
     status, words = audit.verdict(answer(SOUND, UNKNOWN))
     assert status == 0
     assert words.startswith("1 of 2")

@@ -1,6 +1,6 @@
-"""No mistake in the settings brings out a secret: each is a word of its own, each key is broken.
+"""No wrong setting reveals a secret: each secret is a unique word, and each key is broken once.
 
-Every command that reads settings is called with `--verbose`, so that tracebacks are read as well.
+Every command that reads settings is called with `--verbose`, so that tracebacks are covered.
 """
 
 import json
@@ -40,7 +40,7 @@ Call = tuple[str, Mapping[str, str], list[str]]
 
 
 def secrets() -> dict[tuple[str, str], str]:
-    """Each secret setting, by section and key, with a word that occurs nowhere else."""
+    """Each secret setting by section and key, with a unique word."""
     sections = {"": Settings} | {
         name: field.annotation
         for name, field in Settings.model_fields.items()
@@ -59,7 +59,7 @@ def secrets() -> dict[tuple[str, str], str]:
 
 
 def usable() -> dict[str, dict[str, Any]]:
-    """Settings that can be used, with every secret; nobody answers anywhere."""
+    """Valid settings with every secret, without reachable servers."""
     tables: dict[str, dict[str, Any]] = {
         "": {"data_dir": "data"},
         "mail": {"host": "127.0.0.1", "port": 1, "username": "someone"},
@@ -86,7 +86,7 @@ def toml(tables: Tables) -> str:
 
 
 def broken() -> Iterator[Call]:
-    """One call for each key and each value that it may not have, in the file and as a variable."""
+    """One call for each key and each invalid value, in the file and as a variable."""
     for section, known in known_keys().items():
         for key in known:
             if not section and key in known_keys():
@@ -103,7 +103,7 @@ def broken() -> Iterator[Call]:
 
 
 def swapped() -> Iterator[Call]:
-    """A secret where something else belongs, as a hurried paste leaves it."""
+    """A secret pasted into the wrong setting."""
     for section, key in (
         ("mail", "host"), ("web", "host"), ("", "base_url"), ("strava", "client_id"),
         ("strava", "base_url"), ("garmin", "base_url"), ("", "database_url"),
@@ -117,7 +117,7 @@ def swapped() -> Iterator[Call]:
             CANARY,
         ):
             if key == "host" and value == CANARY:
-                continue  # a word alone is the name of a host
+                continue  # a single word is a valid host name
             tables = usable()
             tables.setdefault(section, {})[key] = value
             if (section, key) != ("", "database_url"):
@@ -127,7 +127,7 @@ def swapped() -> Iterator[Call]:
 
 
 def working() -> Iterator[Call]:
-    """Every secret is right, and nobody answers."""
+    """Every secret is valid, and no server answers."""
     tables = usable()
     yield toml(tables), {}, ["doctor"]
     del tables[""]["database_url"]
@@ -152,7 +152,7 @@ def said_by(calls: list[Call], folder: Path) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("calls", [broken, swapped, working])
 def test_no_secret_is_said_whatever_is_wrong(calls: Any, tmp_path: Path) -> None:
-    """Neither in the line that a command says nor in the log of `--verbose`."""
+    """Neither in the command's line nor in the log of `--verbose`."""
     given = list(calls())
     done = list(zip(given, said_by(given, tmp_path), strict=True))
     assert [said for _, (_, said) in done if CANARY in said] == []
@@ -161,7 +161,7 @@ def test_no_secret_is_said_whatever_is_wrong(calls: Any, tmp_path: Path) -> None
 
 
 def test_the_canaries_are_of_every_secret() -> None:
-    """One that is added to the settings is among them."""
+    """Secrets added to the settings later are included."""
     names = {key for section, key in secrets()}
     assert {
         "secret_key",

@@ -1,4 +1,6 @@
-"""The containers of a crew: as locked up as the one: three workers, one face, one database."""
+"""A crew's containers, as locked down as the single one: three workers, a web server, a
+database.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +17,7 @@ SERVICES: dict[str, dict[str, Any]] = FILE["services"]
 
 
 def test_there_are_one_face_three_workers_and_a_database_that_is_waited_for() -> None:
-    """Each role by its flag, and none begins before PostgreSQL answers."""
+    """Each role has its flag, and none starts before PostgreSQL answers."""
     assert SERVICES["web"]["command"] == ["run", "--web"]
     assert SERVICES["worker"]["command"] == ["run", "--worker"]
     assert SERVICES["worker"]["deploy"]["replicas"] == 3
@@ -26,7 +28,7 @@ def test_there_are_one_face_three_workers_and_a_database_that_is_waited_for() ->
 
 @pytest.mark.parametrize("role", ["web", "worker"])
 def test_each_role_has_no_more_rights_than_the_one_container(role: str) -> None:
-    """Nothing to write but memory, no capability, no way up."""
+    """Nothing writable except memory, no capabilities, no privilege escalation."""
     service = SERVICES[role]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -38,7 +40,7 @@ def test_each_role_has_no_more_rights_than_the_one_container(role: str) -> None:
 
 
 def test_the_inbox_is_the_workers_and_the_database_is_shown_to_nobody() -> None:
-    """The same folder for all of them."""
+    """All of them use the same folder."""
     assert "./inbox:/inbox:ro" in SERVICES["worker"]["volumes"]
     assert "ports" not in SERVICES["postgres"]
 
@@ -49,7 +51,7 @@ def environment() -> Iterator[str]:
 
 
 def test_no_secret_stands_in_the_file() -> None:
-    """They come as files, and every setting is one that there is."""
+    """They come as files, and every setting exists."""
     for name in environment():
         assert not SECRET.search(name) or name.endswith("_FILE"), name
         if name.startswith("EASEBACK_"):

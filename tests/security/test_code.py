@@ -1,4 +1,4 @@
-"""What the code doesn't do at all: no shell, no eval, no unsafe formats, no weak digests."""
+"""What the code never does: no shell, no eval, no unsafe formats, no weak digests."""
 
 import ast
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ UNSAFE_CALLS = {
 UNSAFE_NAMES = {"CERT_NONE", "_create_unverified_context", "from_string", "disable_warnings"}
 ONLY_IN = {
     "subprocess": {"cli/browser.py", "sources/formats/child.py"},
-    # Spreads athletes over time; nothing is to be kept from anybody by it.
+    # Spreads athletes over time; nothing secret depends on it.
     "random": {"pipeline/services.py"},
     "smtplib": {"mail/smtp.py", "mail/dialogue.py"},
     "cryptography": {"store/encryption.py"},
@@ -56,13 +56,13 @@ def calls() -> Iterator[tuple[str, str, ast.Call]]:
 
 
 def test_no_unsafe_format_is_ever_read() -> None:
-    """Pickle and its kin run what they read."""
+    """Pickle and similar formats run code when read."""
     found = {(file, module) for file, module in imports() if module in UNSAFE_MODULES}
     assert not found
 
 
 def test_nothing_is_run_that_was_text() -> None:
-    """Neither by Python nor by a shell; `re.compile` is another thing."""
+    """Neither by Python nor by a shell; `re.compile` is allowed."""
     assert not {(file, call) for file, call, _ in calls() if call in UNSAFE_CALLS}
     for file, call, node in calls():
         for keyword in node.keywords:
@@ -72,7 +72,7 @@ def test_nothing_is_run_that_was_text() -> None:
 
 @pytest.mark.parametrize("module", ONLY_IN)
 def test_what_is_delicate_stands_in_one_place(module: str) -> None:
-    """Where it can be read at a sitting."""
+    """Where it can be reviewed."""
     assert {file for file, imported in imports() if imported == module} == ONLY_IN[module]
 
 
@@ -90,7 +90,7 @@ def test_no_check_of_a_certificate_is_switched_off() -> None:
 
 
 def test_no_statement_is_put_together_from_text() -> None:
-    """SQL is SQLAlchemy's to write; what stands as text holds nothing that came from outside."""
+    """SQLAlchemy builds the SQL; textual SQL contains no external input."""
     for file, call, node in calls():
         if call.rpartition(".")[2] in RAW_SQL and node.args and file.startswith("store/"):
             assert isinstance(node.args[0], ast.Constant | ast.Name | ast.IfExp), (
@@ -100,7 +100,7 @@ def test_no_statement_is_put_together_from_text() -> None:
 
 
 def test_every_secret_of_the_settings_is_kept_from_being_printed() -> None:
-    """By its type; one that's added without is noticed here."""
+    """By its type; a secret added without it fails here."""
     from pydantic import BaseModel
 
     from worker.config import Settings
@@ -117,7 +117,7 @@ def test_every_secret_of_the_settings_is_kept_from_being_printed() -> None:
 
 
 def test_no_secret_lies_in_the_repository() -> None:
-    """No key, no certificate, no environment file; git's own list is what is looked at."""
+    """No key, certificate or environment file among git's files."""
     forbidden = (".pem", ".key", ".p12", ".env", ".db", "id_rsa", "id_ed25519")
     folders = [
         ROOT / name
@@ -129,7 +129,7 @@ def test_no_secret_lies_in_the_repository() -> None:
 
 
 def test_the_files_looked_at_are_all_there_are() -> None:
-    """The test above can't pass for having read nothing."""
+    """The test above can't pass by reading nothing."""
     assert len(FILES) > 100
     assert ROOT / "worker" / "web" / "limits.py" in FILES
     assert isinstance(ROOT, Path)

@@ -1,4 +1,4 @@
-"""Container and service: no root, nothing writable but the data, no capability, no way up."""
+"""Container and service: no root, only the data is writable, no capabilities, no escalation."""
 
 import re
 from typing import Any
@@ -13,7 +13,7 @@ SECRET = re.compile(r"password|secret|token|key", re.IGNORECASE)
 
 
 def instructions() -> list[tuple[str, str]]:
-    """Instruction and argument of each line, joined where it was continued."""
+    """Instruction and arguments of each line, with continuations joined."""
     joined = re.sub(r"\\\n\s*", " ", re.sub(r"(?m)^#.*\n", "", DOCKERFILE))
     return [(line.split()[0], line.partition(" ")[2]) for line in joined.splitlines() if line]
 
@@ -31,7 +31,7 @@ def last_stage() -> list[tuple[str, str]]:
 
 
 def test_the_image_runs_as_nobody_special() -> None:
-    """By number, so that it can be checked from outside; and nothing after it is done as root."""
+    """By number, so that it can be checked from outside; nothing later runs as root."""
     names = [name for name, _ in last_stage()]
     [user] = [told for name, told in last_stage() if name == "USER"]
     uid, gid = (int(number) for number in user.split(":"))
@@ -49,7 +49,7 @@ def test_the_image_holds_no_tool_to_install_more() -> None:
 
 
 def test_the_image_is_built_of_what_was_locked() -> None:
-    """With hashes, and from nothing that is fetched by address."""
+    """With hashes, and nothing is fetched by URL."""
     assert "--require-hashes" in DOCKERFILE
     assert not [told for name, told in instructions() if name == "ADD"]
     assert "curl" not in DOCKERFILE
@@ -57,7 +57,7 @@ def test_the_image_is_built_of_what_was_locked() -> None:
 
 
 def test_the_image_is_built_on_one_base_named_by_its_digest() -> None:
-    """The same in the Dockerfile and for compose, where a build argument may name another."""
+    """The same in the Dockerfile and for compose, where a build argument may replace it."""
     [base] = [told.partition("=")[2] for name, told in instructions() if name == "ARG"]
     assert re.fullmatch(r"python:[\w.-]+@sha256:[0-9a-f]{64}", base)
     stages = [told.split()[0] for name, told in instructions() if name == "FROM"]
@@ -77,7 +77,7 @@ def test_the_image_holds_no_secret_and_no_history() -> None:
 
 
 def test_compose_takes_away_all_that_is_not_needed() -> None:
-    """A file system to read only, no capability, no way to more rights."""
+    """A read-only file system, no capabilities, no new privileges."""
     service = compose()
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -89,13 +89,13 @@ def test_compose_takes_away_all_that_is_not_needed() -> None:
 
 
 def test_compose_shows_the_face_to_this_machine_alone() -> None:
-    """A proxy with TLS stands before it, or nobody comes from outside."""
+    """A TLS proxy in front of it, or no access from outside."""
     for port in compose()["ports"]:
         assert port.startswith("127.0.0.1:")
 
 
 def test_compose_mounts_what_is_only_read_for_reading() -> None:
-    """And not the engine's own socket."""
+    """And the engine's socket isn't mounted."""
     for volume in compose()["volumes"]:
         assert "docker.sock" not in volume
         assert volume.startswith("data:") or volume.endswith(":ro"), volume
@@ -108,7 +108,7 @@ def test_compose_holds_no_secret() -> None:
 
 
 def test_the_service_is_hardened() -> None:
-    """A user of its own, and a kernel that says no to the rest."""
+    """A separate user, and a restricted kernel interface."""
     said = dict(
         line.split("=", 1) for line in SERVICE.splitlines() if "=" in line and line[0] not in "#["
     )

@@ -1,4 +1,4 @@
-"""What the unit and the compose files take away from the worker, and that it works without."""
+"""What the unit and compose files take from the worker, and that it works without."""
 
 import os
 import re
@@ -23,7 +23,7 @@ if ctypes.CDLL(None).prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0):
     sys.exit(77)
 os.execv(sys.argv[1], sys.argv[1:])
 """
-"""What MemoryDenyWriteExecute does, asked of the kernel itself; inherited by every child."""
+"""Enables MemoryDenyWriteExecute's kernel flag, which children inherit."""
 
 CANT = 77
 
@@ -47,14 +47,14 @@ def test_the_unit_takes_away_what_the_worker_doesnt_need(line: str) -> None:
 
 @pytest.mark.skipif(SYSTEMD is None, reason="there is no systemd-analyze here")
 def test_systemd_itself_understands_every_line(tmp_path: Path) -> None:
-    """And grades what is left open: 0 is nothing, 10 everything, 2 what it calls OK."""
+    """And rates the exposure: 0 is none, 10 is full, 2 is what it calls OK."""
     unit = tmp_path / "easeback.service"
     unit.write_text(re.sub("(?m)^ExecStart=[^ ]+", f"ExecStart={sys.executable}", UNIT))
     for asked in (["verify"], ["security", "--offline=true", "--threshold=15"]):
         done = subprocess.run(  # noqa: S603  systemd's own
             [str(SYSTEMD), *asked, str(unit)], capture_output=True, text=True, check=False
         )
-        # What it says of other units is about this machine.
+        # Messages about other units depend on this machine.
         said = [line for line in done.stderr.splitlines() if unit.name in line]
         assert (done.returncode, said) == (0, []), done.stdout
 
@@ -69,7 +69,7 @@ def services() -> list[Any]:
 
 @pytest.mark.parametrize("service", services())
 def test_no_container_takes_more_than_its_share_or_gains_a_right(service: dict[str, Any]) -> None:
-    """PostgreSQL's too."""
+    """Including PostgreSQL's."""
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -78,7 +78,7 @@ def test_no_container_takes_more_than_its_share_or_gains_a_right(service: dict[s
 
 
 def test_a_file_is_read_where_no_memory_can_become_code(tmp_path: Path) -> None:
-    """By the reader's own process, as under the unit."""
+    """By the reader's process, as under the unit."""
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox" / "run.fit").write_bytes(run_file(8.0))
     environment = {**os.environ, "EASEBACK_DATA_DIR": str(tmp_path)}

@@ -1,4 +1,4 @@
-"""docs/security.md names tests: each of them exists."""
+"""docs/security.md names tests, and each of them exists."""
 
 import ast
 import re
@@ -17,18 +17,18 @@ def written_in(file: str) -> frozenset[str]:
 
 
 def test_the_page_names_tests() -> None:
-    """A page without any would pass the test below."""
+    """Without any the test below would pass."""
     assert len(NAMED) > 60
 
 
 def test_every_test_that_is_named_exists() -> None:
-    """A row that leans on a test that's gone leans on nothing."""
+    """A row that names a removed test proves nothing."""
     for file, name in NAMED:
         assert not name or name in written_in(file), (file, name)
 
 
 def test_every_row_says_how_it_stands() -> None:
-    """With a test, or why there's none."""
+    """With a test, or with the reason why there's none."""
     rows = re.findall(r"^\| \d.*\|$", PAGE, re.MULTILINE)
     assert len(rows) > 70
     for row in rows:

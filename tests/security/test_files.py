@@ -1,4 +1,4 @@
-"""Names from outside never become paths; what strangers' files hold is read within bounds."""
+"""External names never become paths; strangers' files are read within bounds."""
 
 import io
 import os
@@ -21,12 +21,12 @@ CLIMBING = ("../../evil", "..", "/etc/evil", "a/../../evil", "C:\\evil", "evil\\
 
 
 def everything(folder: Path) -> set[Path]:
-    """All that lies there."""
+    """All paths in it."""
     return set(folder.rglob("*"))
 
 
 def packed(*names: str) -> bytes:
-    """A zip whose members are called so."""
+    """A zip with members of these names."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for number, name in enumerate(names):
@@ -35,7 +35,7 @@ def packed(*names: str) -> bytes:
 
 
 def test_an_athletes_name_leads_nowhere(tmp_path: Path) -> None:
-    """Whatever somebody is called, nothing is written beside the data folder."""
+    """Whatever the name, nothing is written outside the data folder."""
     home = tmp_path / "deep" / "home"
     home.mkdir(parents=True)
     inbox = home / "data" / "inbox"
@@ -52,7 +52,7 @@ def test_an_athletes_name_leads_nowhere(tmp_path: Path) -> None:
 
 
 def test_names_in_an_archive_and_in_the_folder_lead_nowhere(tmp_path: Path) -> None:
-    """Members are read where they are; nothing is unpacked onto the disk."""
+    """Members are read in memory; nothing is unpacked onto the disk."""
     home = tmp_path / "deep" / "home"
     inbox = home / "data" / "inbox"
     inbox.mkdir(parents=True)
@@ -75,7 +75,7 @@ def test_names_in_an_archive_and_in_the_folder_lead_nowhere(tmp_path: Path) -> N
 
 
 def test_the_readers_child_can_take_neither_memory_nor_disk_without_end() -> None:
-    """Its limits are those that `resource` has set in it."""
+    """Its limits are those set by `resource`."""
     import resource
 
     from worker.sources.formats.child_serve import _limit
@@ -92,7 +92,7 @@ def test_the_readers_child_can_take_neither_memory_nor_disk_without_end() -> Non
 
 @pytest.mark.parametrize("member", ["../x.fit", "x.fit"])
 def test_a_link_in_an_archive_is_not_followed(tmp_path: Path, member: str) -> None:
-    """It says where it points and nothing is read there."""
+    """The result names its target, and nothing is read there."""
     from worker.sources.formats.unpack import members
 
     secret = tmp_path / "secret.fit"
@@ -106,14 +106,14 @@ def test_a_link_in_an_archive_is_not_followed(tmp_path: Path, member: str) -> No
 
 
 def spoiling(mark: str) -> bytes:
-    """A GPX file that is nothing but one element with a hundred thousand attributes."""
+    """A GPX file with nothing but one element with a hundred thousand attributes."""
     names = "".join(f' {mark}{number}=""' for number in range(100_000))
     return f"<gpx><trk{names}/></gpx>".encode()
 
 
 @pytest.mark.parametrize("packed_up", [False, True], ids=["files", "archive"])
 def test_nobodys_files_spoil_those_of_others(app: App, *, packed_up: bool) -> None:
-    """One athlete's folder is full of what fills a reader's memory; another's runs come in."""
+    """One athlete's folder is full of files that exhaust a reader; another's runs are ingested."""
     app.athlete("Anna")
     zoe = app.athlete("Zoe")
     bad = {f"{mark}.gpx": spoiling(mark) for mark in "abc"}

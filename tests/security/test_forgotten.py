@@ -1,4 +1,4 @@
-"""Forgotten is gone: after every command, no byte below `data_dir` tells of the athlete."""
+"""After every command, forgetting an athlete leaves no byte about them below `data_dir`."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from worker.cli.commands import EXAMPLES
 NOW = datetime(2026, 11, 20, 18, tzinfo=UTC)
 AS_OF = ("--as-of", "2026-11-20T18:00:00Z")
 
-# What the athlete gave, and what came with their files.
+# Values given by the athlete, and values from their files.
 NAME, EMAIL, RACE = "Canaria Name", "canary-email@example.org", "canary race"
 FILES = ("canary-run.fit", "canary-torn.fit", "canary-ride.gpx", "canary-later.fit")
 MEMBERS = ("canary-member.fit", "canary-inner.fit")
@@ -26,7 +26,7 @@ WORDS = (
 )  # fmt: skip
 CANARIES = (NAME, EMAIL, RACE, *FILES, *MEMBERS, *IMPORTED, *WORDS)
 
-# What keeps nothing below `data_dir`, is another name of one used here, or has tests of its own.
+# Commands that store nothing below `data_dir`, are aliases of ones used here, or have other tests.
 ELSEWHERE = {
     "init", "demo", "run", "move-to", "forget", "connect", "disconnect", "webhook add",
     "webhook list", "webhook remove",
@@ -83,7 +83,7 @@ def make_an_export(folder: Path) -> Path:
         "beginTimestamp": 1_782_400_400_000, "distance": 512_345.0, "duration": 2_000_000.0,
     }  # fmt: skip
     other = summary | {"activityType": WORDS[7]}
-    (folder / "garmin").mkdir()  # for an import of its own: beside files they aren't read
+    (folder / "garmin").mkdir()  # for its own import: beside FIT files they aren't read
     (folder / "garmin" / "a_summarizedActivities.json").write_text(
         json.dumps([{"summarizedActivitiesExport": [summary, other]}])
     )
@@ -91,7 +91,7 @@ def make_an_export(folder: Path) -> Path:
 
 
 def told_by(data: Path) -> set[str]:
-    """The canaries that stand in some file, but for the runner's own in the inbox."""
+    """The canaries found in any file, except the runner's own in the inbox."""
     files = [
         path for path in data.rglob("*") if path.is_file() and data / "inbox" not in path.parents
     ]
@@ -101,7 +101,7 @@ def told_by(data: Path) -> set[str]:
 
 
 def test_after_every_command_nothing_is_left_of_who_was_forgotten(tmp_path: Path) -> None:
-    """Twenty canaries in each thing that an athlete gives; another athlete's things stay."""
+    """Twenty canaries, one in each thing that an athlete gives; another athlete's data stays."""
     data, used = tmp_path / "data", set[str]()
 
     def run(*command: str | Path, given: str = "") -> str:
@@ -143,7 +143,7 @@ def test_after_every_command_nothing_is_left_of_who_was_forgotten(tmp_path: Path
         run(*command)
     run("backup", tmp_path / "copy.db")
     run("restore", tmp_path / "copy.db")
-    # What a kill may leave: of a restore, of a copy, of the list of failures, of a mail.
+    # Leftovers of killed commands: a restore, a copy, the list of failures, a mail.
     shutil.copy(data / "easeback.db", data / ".easeback.db.restored.part")
     shutil.copy(data / "easeback.db", data / ".easeback.db.restored.part-wal")
     shutil.copy(data / "easeback.db", data / "backups" / ".easeback-20261120T180000Z.db.part")
@@ -152,7 +152,7 @@ def test_after_every_command_nothing_is_left_of_who_was_forgotten(tmp_path: Path
     mail = next((data / "mailbox").glob("*.eml"))
     shutil.copy(mail, mail.with_name(f".{mail.name}.part"))
 
-    assert told_by(data) == set(CANARIES) - {"canary kind"}  # other sports leave no word
+    assert told_by(data) == set(CANARIES) - {"canary kind"}  # other sports' names aren't stored
     assert len(told_by(data)) >= 20
     run("athlete", "remove", NAME, "--yes")
     unused = {

@@ -1,4 +1,4 @@
-"""Standing in a folder of a stranger's, such as an export that was unpacked, runs none of it."""
+"""In a stranger's folder as the current one, such as an unpacked export, none of its code runs."""
 
 import json
 import os
@@ -20,19 +20,19 @@ from worker.cli.browser import show_in_browser
 
 @pytest.fixture
 def command(tmp_path: Path) -> Path:
-    """`easeback`, as it's installed: a script in a folder of its own."""
+    """`easeback` as installed: a script in its own folder."""
     return installed_command(tmp_path / "bin")
 
 
 @pytest.fixture
 def canary(tmp_path: Path) -> Path:
-    """Holds the names of what of the stranger's was run."""
+    """Collects the names of the stranger's modules that were run."""
     return tmp_path / "canary"
 
 
 @pytest.fixture
 def export(tmp_path: Path, canary: Path) -> Path:
-    """Two runs, and beside them modules of the names that we import."""
+    """Two runs, and modules with the names of our imports."""
     folder = tmp_path / "export"
     folder.mkdir()
     for number in (1, 2):
@@ -49,7 +49,7 @@ def called(
     home: Path,
     python_path: str = str(ROOT),
 ) -> subprocess.CompletedProcess[str]:
-    """One command, with its data in `home`."""
+    """Run one command with its data in `home`."""
     around = {name: value for name, value in os.environ.items() if not name.startswith("EASEBACK_")}
     return subprocess.run(  # noqa: S603  our own program
         [sys.executable, *map(str, program), *map(str, arguments)],
@@ -68,20 +68,20 @@ def called(
 
 
 def test_the_traps_work(export: Path, canary: Path) -> None:
-    """So that the tests below can't pass for want of one."""
+    """So that the tests below can't pass with broken traps."""
     subprocess.run([sys.executable, "-c", "import json, fitparse"], cwd=export, check=True)
     assert ran(canary) == ["json/__init__.py", "fitparse/__init__.py"]
 
 
 def with_mira(home: Path) -> None:
-    """An athlete whom an import is for, added in a folder without traps."""
+    """Add the athlete for an import, in a folder without traps."""
     add = ("athlete", "add", "--name", "Mira", "--email", "mira@example.org")
     done = easeback(*add, cwd=home)
     assert done.returncode == 0, done.stderr
 
 
 def imported(done: subprocess.CompletedProcess[str]) -> int:
-    """How many runs came in."""
+    """The number of imported runs."""
     assert done.returncode == 0, done.stderr
     number = json.loads(done.stdout)["imported"]
     assert isinstance(number, int)
@@ -91,7 +91,7 @@ def imported(done: subprocess.CompletedProcess[str]) -> int:
 def test_an_import_in_a_strangers_folder_runs_nothing_of_it(
     tmp_path: Path, command: Path, export: Path, canary: Path
 ) -> None:
-    """Neither in the command nor in the process that reads, whatever is shadowed; runs come in."""
+    """Neither in the command nor in the reader process, whatever is shadowed; runs are imported."""
     shadow_of_ours(export, canary)
     for name in (*sys.stdlib_module_names, "sitecustomize", "usercustomize"):
         trap(export / f"{name}.py", canary)
@@ -126,9 +126,7 @@ def test_where_python_itself_looks_there_we_do_not(
 def test_no_command_runs_what_lies_there(
     tmp_path: Path, command: Path, export: Path, canary: Path, arguments: tuple[str, ...]
 ) -> None:
-    """Modules that are only imported on the way are looked for elsewhere too. `demo` is played in
-    such a folder by its own tests.
-    """
+    """Including modules that are imported later. `demo` has its own test of this."""
     shadow_of_ours(export, canary)
     inbox = tmp_path / "data" / "inbox"
     inbox.mkdir(parents=True)
@@ -140,7 +138,7 @@ def test_no_command_runs_what_lies_there(
 
 
 def test_an_import_goes_on_where_the_current_folder_is_gone(tmp_path: Path, command: Path) -> None:
-    """Nothing is looked for in it, and the process that reads stands elsewhere."""
+    """Nothing is searched in it, and the reader process uses another folder."""
     with_mira(tmp_path)
     run = tmp_path / "a.fit"
     run.write_bytes(run_file(8))
@@ -154,13 +152,13 @@ def test_an_import_goes_on_where_the_current_folder_is_gone(tmp_path: Path, comm
     assert imported(called(program, "import", run, "--json", cwd=tmp_path, home=tmp_path)) == 1
 
 
-# The search paths themselves
+# Search paths
 
 
 def test_what_counts_from_the_current_folder_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However it's written; what the operator named in full stays."""
+    """In any spelling; full paths named by the operator stay."""
     (tmp_path / "lib").mkdir()
     (tmp_path / "link").symlink_to(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -172,7 +170,7 @@ def test_what_counts_from_the_current_folder_is_left_out(
 
 
 def test_a_checkout_that_one_stands_in_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There the current folder is where Easeback comes from; it's named in full."""
+    """Then the current folder is where Easeback comes from, by its full path."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "path", ["", "tests"])
     assert search_path.for_modules() == [str(ROOT.resolve())]
@@ -181,7 +179,7 @@ def test_a_checkout_that_one_stands_in_stays(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_installation_stays_though_one_stands_in_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What comes after the standard library can only have been installed."""
+    """Entries after the standard library can only have been installed."""
     stdlib = str(Path(os.__file__).parent)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), stdlib, str(tmp_path)])
@@ -198,7 +196,7 @@ def test_the_installation_stays_though_one_stands_in_it(
     ],
 )
 def test_no_program_is_looked_for_in_the_current_folder(path: str, kept: str) -> None:
-    """An empty PATH, or an empty part of it, would be that folder too."""
+    """An empty PATH, or an empty part of it, means the current folder too."""
     assert search_path.for_programs(path) == kept
 
 
@@ -213,7 +211,7 @@ def program(file: Path, text: str) -> None:
 def test_the_browser_gets_neither_the_folder_nor_the_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It starts in the root folder, without a password of ours in its environment."""
+    """It starts in the root folder, without our password in its environment."""
     browser, told = tmp_path / "browser", tmp_path / "told"
     program(browser, f'(pwd; echo "$1"; env) > {told}')
     monkeypatch.chdir(tmp_path)
@@ -231,7 +229,7 @@ def test_the_browser_gets_neither_the_folder_nor_the_settings(
 def test_no_browser_is_taken_from_a_strangers_folder(
     export: Path, canary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither Python's `webbrowser` nor a program, though PATH has a dot."""
+    """Neither by Python's `webbrowser` nor by a program, even if PATH has a dot."""
     for name in ("xdg-open", "x-www-browser", "www-browser", "firefox", "open", "osascript"):
         program(export / name, f"echo {name} >> {canary}")
     empty = tmp_path / "empty"

@@ -1,4 +1,4 @@
-"""Whose page a link opens when a number is given twice: after a restore, in a fresh database."""
+"""Whose page a link opens if an id is reused: after a restore, or in a new database."""
 
 import re
 from collections.abc import Iterator
@@ -33,14 +33,14 @@ def answers(made: Instance, paths: list[str]) -> list[int]:
 
 
 def over(made: Instance, store: Store) -> Instance:
-    """The same face over another store."""
+    """The same web server over another store."""
     services = replace(made.web.services, store=store)
     return replace(made, store=store, web=replace(made.web, services=services))
 
 
 @pytest.fixture
 def restored(made: Instance, tmp_path: Path) -> Iterator[tuple[Instance, Athlete, Athlete]]:
-    """Mira was in the copy; Nora came after it and her number was given to Oona."""
+    """Mira was in the copy; Nora came after it, and her id was given to Oona."""
     mira, copy = made.add("Mira"), tmp_path / "copy.db"
     made.store.copy_to(copy)
     nora = made.add("Nora")
@@ -58,7 +58,7 @@ def restored(made: Instance, tmp_path: Path) -> Iterator[tuple[Instance, Athlete
 def test_after_a_restore_no_link_opens_the_page_of_who_got_the_number(
     restored: tuple[Instance, Athlete, Athlete],
 ) -> None:
-    """Nora's open nothing, and her button to stop mails doesn't stop Oona's."""
+    """Nora's links open nothing, and her unsubscribe button doesn't stop Oona's mails."""
     made, _, nora = restored
     assert answers(made, links(made, nora)) == [410] * 4
     with made.client() as client:
@@ -72,7 +72,7 @@ def test_after_a_restore_no_link_opens_the_page_of_who_got_the_number(
 def test_a_restore_closes_every_page_and_mails_can_still_be_stopped(
     restored: tuple[Instance, Athlete, Athlete],
 ) -> None:
-    """A link that was closed after the copy was made would open again; one click works on."""
+    """Links closed after the copy was made would open again; one-click unsubscribing works."""
     made, mira, _ = restored
     made.clock.now = NOW - MINUTE
     before = links(made, mira)
@@ -85,10 +85,10 @@ def test_a_restore_closes_every_page_and_mails_can_still_be_stopped(
 
 
 def test_a_database_begun_anew_with_the_old_keys_opens_for_no_old_link(tmp_path: Path) -> None:
-    """Its first athlete has the number of the first athlete of the old one."""
+    """Its first athlete has the id of the old one's first athlete."""
     old = instance(tmp_path)
     mira = old.add("Mira")
-    old.store.close()  # what an open one has in its log would be taken into the new one
+    old.store.close()  # an open one's WAL would be applied to the new one
     new = instance(tmp_path)
     assert new.add("Nora").id == mira.id
     assert answers(new, links(new, mira)) == [410] * 4
@@ -96,7 +96,7 @@ def test_a_database_begun_anew_with_the_old_keys_opens_for_no_old_link(tmp_path:
 
 
 def test_a_restore_by_other_means_closes_everybodys_links_too(store: Store) -> None:
-    """`restore --only-mark`, on both databases; links made after it open."""
+    """`restore --only-mark`, on both databases; links made after it work."""
     with store.transaction() as tx:
         people = [tx.athletes.add(Athlete(0, name, "m@example.org", NOW)) for name in "AB"]
         mark_restored(tx, now=NOW)
@@ -107,10 +107,10 @@ def test_a_restore_by_other_means_closes_everybodys_links_too(store: Store) -> N
 
 
 class TestLinksOfBefore:
-    """Links that name an athlete by number, as they were made before."""
+    """Links with an athlete's id, as older versions made them."""
 
     def test_they_open_for_whom_they_were_made(self, store: Store) -> None:
-        """Those who were here at the upgrade, on both databases."""
+        """The athletes at the time of the upgrade, on both databases."""
         with store.transaction() as tx:
             mira = tx.athletes.add(Athlete(0, "Mira", "m@example.org", NOW))
             tx.connection.execute(text("UPDATE athlete SET links_by_number = true"))
@@ -121,7 +121,7 @@ class TestLinksOfBefore:
                 assert tx.athletes.of_link(Link(nora.id, signed_at, {})) is None
 
     def test_one_that_is_older_than_the_athlete_was_another_s(self, store: Store) -> None:
-        """Who had the number before, in a database that was restored or begun anew."""
+        """The id's earlier owner, in a database that was restored or started again."""
         with store.transaction() as tx:
             mira = tx.athletes.add(Athlete(0, "Mira", "m@example.org", NOW))
             tx.connection.execute(text("UPDATE athlete SET links_by_number = true"))
@@ -129,7 +129,7 @@ class TestLinksOfBefore:
 
 
 def test_what_a_preview_signs_as_of_another_time_never_opens(tmp_path: Path) -> None:
-    """Signed for the future, nothing could close it; without `--as-of` all is as it is sent."""
+    """A link dated in the future couldn't be closed; without `--as-of` links are as sent."""
     env = {"EASEBACK_SECRET_KEY": KEY}
     easeback("athlete", "add", "--name", "Mira", "--email", "m@example.org", cwd=tmp_path, env=env)
     signer = Signer([KEY], "http://127.0.0.1:8765")

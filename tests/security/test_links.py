@@ -1,4 +1,4 @@
-"""Links of one athlete, ended at will: those made before open nothing, those made after do."""
+"""Closing one athlete's links: earlier links open nothing, later ones work."""
 
 import logging
 from dataclasses import replace
@@ -37,7 +37,7 @@ def close(client: TestClient, made: Instance, athlete: Athlete) -> None:
 def test_closed_links_open_nothing_and_the_next_ones_do(
     made: Instance, client: TestClient, mira: Athlete
 ) -> None:
-    """Every purpose that ages; the page that closed them can't go on either."""
+    """For every purpose with an age; the page that closed them ends as well."""
     before = [page(made, purpose, mira) for purpose in AGEING]
     close(client, made, mira)
     used = page(made, "athlete", mira)
@@ -51,7 +51,7 @@ def test_closed_links_open_nothing_and_the_next_ones_do(
 def test_a_mail_can_be_stopped_by_any_link_for_ever(
     made: Instance, client: TestClient, mira: Athlete
 ) -> None:
-    """Whoever closed their links still doesn't want the mail that an old one stops."""
+    """Closing the links doesn't mean wanting the mail again."""
     assert NEVER_CLOSED == "unsubscribe"
     before = page(made, "unsubscribe", mira)
     close(client, made, mira)
@@ -62,7 +62,7 @@ def test_a_mail_can_be_stopped_by_any_link_for_ever(
 def test_closing_shows_no_link_to_whoever_closed(
     made: Instance, client: TestClient, mira: Athlete
 ) -> None:
-    """A stranger with a link can't have it live for ever."""
+    """A stranger with a link can't renew it forever."""
     made.clock.now += timedelta(minutes=1)
     answer = client.post(f"{page(made, 'athlete', mira)}/links")
     assert "/athlete/" not in answer.text
@@ -70,7 +70,7 @@ def test_closing_shows_no_link_to_whoever_closed(
 
 
 def test_opening_the_page_closes_nothing(made: Instance, client: TestClient, mira: Athlete) -> None:
-    """A mail scanner opens what it finds."""
+    """A mail scanner opens every link."""
     path = page(made, "athlete", mira)
     assert client.get(f"{path}/links").status_code == 405
     assert client.get(path).status_code == 200
@@ -79,7 +79,7 @@ def test_opening_the_page_closes_nothing(made: Instance, client: TestClient, mir
 def test_one_athletes_links_are_nobody_elses(
     made: Instance, client: TestClient, mira: Athlete
 ) -> None:
-    """The others' stay open."""
+    """Other athletes' links stay open."""
     other = made.add("Nora")
     theirs = page(made, "athlete", other)
     close(client, made, mira)
@@ -87,7 +87,7 @@ def test_one_athletes_links_are_nobody_elses(
 
 
 def test_the_operator_closes_them_and_gets_a_fresh_one(tmp_path: Path) -> None:
-    """`athlete relink` prints it alone on the last line, already good."""
+    """`athlete relink` prints it on the last line, ready for use."""
     env = {"EASEBACK_SECRET_KEY": KEY}
     easeback("athlete", "add", "--name", "Mira", "--email", "m@example.org", cwd=tmp_path, env=env)
     done = easeback("athlete", "relink", "mira", cwd=tmp_path, env=env)
@@ -112,7 +112,7 @@ def test_the_operator_opens_an_athletes_page(
     made: Instance, mira: Athlete, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """By a fresh link, in the browser; alone on a line where none comes up, and on request."""
+    """By a new link, in the browser; printed alone on a line without a browser, or on request."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EASEBACK_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("EASEBACK_SECRET_KEY", KEY)
@@ -137,7 +137,7 @@ def test_the_operator_opens_an_athletes_page(
 
 
 def test_settings_changed_afterwards_open_no_closed_link(store: Store) -> None:
-    """It stands beside the settings and isn't one of them; on both databases."""
+    """It's stored beside the settings and isn't one of them; on both databases."""
     added_at = datetime(2026, 1, 5, 6, tzinfo=UTC)
     now = added_at + timedelta(days=1, microseconds=1)
     with store.transaction() as tx:
@@ -153,7 +153,7 @@ def test_settings_changed_afterwards_open_no_closed_link(store: Store) -> None:
 def test_the_operators_token_is_logged_once_an_hour(
     made: Instance, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By the visitor's address; the token never. Metrics are scraped all day."""
+    """With the visitor's address and never the token. Metrics are scraped all day."""
     client = made.client(base_url=PUBLIC, token=TOKEN)
     with caplog.at_level(logging.INFO, "worker.web"):
         for minutes in (0, 10, 70):

@@ -1,4 +1,4 @@
-"""The log: one line an event, in UTC, whatever the event's words hold; as text and as JSON."""
+"""The log: one line for each event, in UTC, whatever its text; as text and as JSON."""
 
 import ast
 import json
@@ -38,12 +38,12 @@ def test_no_words_write_a_line_of_their_own(words: str) -> None:
 
 
 def test_times_are_utc_and_say_so() -> None:
-    """Wherever the machine stands."""
+    """In any zone of the machine."""
     assert formatted("x", created=0.5, msecs=500.0).startswith("1970-01-01T00:00:00.500Z INFO")
 
 
 def test_no_line_of_a_traceback_passes_for_an_event() -> None:
-    """An error's own words may come from outside."""
+    """An error's message may come from outside."""
     try:
         raise ValueError(FORGERIES[0])
     except ValueError as error:
@@ -66,7 +66,7 @@ def event(message: str, *fields: object, **more: object) -> Any:
 
 
 def test_an_event_has_its_fields_as_keys_of_their_own() -> None:
-    """Numbers stay numbers; all events of a sort share one `event`, whatever they name."""
+    """Numbers stay numbers; all events of a kind share one `event`, whatever their values."""
     named = {"kind": "alert", "athlete": 7, "mb": 1.26, "nobody": None}
     told = event("mail %(kind)s to athlete %(athlete)d sent, %(mb).1f MB", named, created=0.5)
     assert told == named | {
@@ -80,7 +80,7 @@ def test_an_event_has_its_fields_as_keys_of_their_own() -> None:
 
 @pytest.mark.parametrize("words", FORGERIES)
 def test_no_words_make_an_object_or_a_line_of_their_own(words: str) -> None:
-    """Nor a key: what is told of an event can't take the place of when and where it was."""
+    """Nor override a key such as the time and the logger."""
     record = logging.LogRecord(
         "worker.web", logging.INFO, "", 0, "%(why)s", ({"why": words},), None
     )
@@ -102,13 +102,13 @@ def test_a_traceback_is_a_field_of_its_event() -> None:
 
 
 def test_words_of_a_library_are_told_as_well() -> None:
-    """They name no fields."""
+    """They have no fields."""
     assert event("%s of %d", "a", 1)["message"] == "a of 1"
     assert event("plain: 100 %")["event"] == "plain: 100 %"
 
 
 def test_every_event_of_ours_names_its_fields() -> None:
-    """What a message would only hold as text, nobody could search for."""
+    """Values that are only in a message can't be searched."""
     calls = [call for file in (ROOT / "worker").rglob("*.py") for call in _log_calls(file)]
     assert len(calls) > 30
     for place, message, arguments in calls:
@@ -129,7 +129,7 @@ def _log_calls(file: Path) -> Iterator[tuple[str, str, int]]:
 
 
 def test_the_setting_says_which_form(tmp_path: Path) -> None:
-    """A command's own last word stays a line for people."""
+    """A command's final line stays plain text."""
     env = {"EASEBACK_LOG__FORMAT": "json", "EASEBACK_WEB__ENABLED": "no"}
     done = easeback("--verbose", "once", cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr

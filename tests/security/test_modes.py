@@ -1,4 +1,4 @@
-"""What Easeback writes is for its owner alone, whatever folder and umask it finds."""
+"""Files written by Easeback are private to their owner, whatever the folder and umask."""
 
 import os
 import stat
@@ -18,7 +18,7 @@ from worker.config import Settings, SettingsError, make_data_dir
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that others may read, a careless umask, and everything Easeback writes into it."""
+    """A folder readable by others, an open umask, and everything that Easeback writes."""
     home = tmp_path_factory.mktemp("home")
     data = home / "data"
     data.mkdir(mode=0o755)
@@ -67,7 +67,7 @@ def test_every_file_is_for_its_owner_alone(home: Path) -> None:
 
 
 def test_every_folder_is_for_its_owner_alone(home: Path) -> None:
-    """But for those that were there before."""
+    """Except for folders that were there before."""
     made = [path for path in home.rglob("*") if path.is_dir() and path != home / "data"]
     assert {"inbox", "backups"} <= {path.name for path in made}
     for path in made:
@@ -78,7 +78,7 @@ def test_every_folder_is_for_its_owner_alone(home: Path) -> None:
 def test_what_others_may_read_or_write_is_tightened_at_the_start(
     tmp_path: Path, command: str
 ) -> None:
-    """The data folder, its keys and its database; the way to the inbox stays open."""
+    """The data folder, its keys and its database; the path to the inbox stays open."""
     assert easeback("once", cwd=tmp_path).returncode == 0
     data = tmp_path / "data"
     data.chmod(0o775)
@@ -102,8 +102,8 @@ def test_what_others_may_read_or_write_is_tightened_at_the_start(
      ("easeback.db", 0o606, "can be written by everybody")],
 )  # fmt: skip
 def test_what_can_not_be_tightened_is_refused(name: str, mode: int, words: str) -> None:
-    """It belongs to somebody else, or lies where modes can't be changed."""
-    with TemporaryDirectory() as folder:  # a test's own folder is for root alone
+    """It belongs to somebody else, or its file system has no modes."""
+    with TemporaryDirectory() as folder:  # a test's own folder is root's
         data = Path(folder, "data")
         (data / "inbox").mkdir(parents=True)
         for path in (data.parent, data):
@@ -127,7 +127,7 @@ def test_a_data_folder_that_easeback_makes_is_private(tmp_path: Path) -> None:
 
 
 def test_init_writes_settings_for_the_owner_alone_also_over_others(tmp_path: Path) -> None:
-    """They may hold a password; those that were there may have been readable by everybody."""
+    """They may hold a password; existing ones may have been readable by everybody."""
     file = tmp_path / "config" / "easeback.toml"
     file.parent.mkdir()
     file.write_text("# mine")

@@ -1,4 +1,4 @@
-"""No name that a stranger gave does anything where it is shown; programs are told it as it is."""
+"""A stranger's name has no effect where it's shown; programs get it unchanged."""
 
 import ast
 import io
@@ -17,8 +17,8 @@ EVIL = "evil\x1b[2J\x9b31m\u202egnp\u2028x\nforged: all well\x7f\U000e0041"
 FILE = f"{EVIL}.fit"
 ACTS = set("\x1b\x9b\u202e\u2028\n\x7f\U000e0041")
 
-# Every place in `worker/cli` that writes to people, by module and function. A new one belongs here,
-# and has to pass names through `printable`, or to show none.
+# Every place in `worker/cli` that writes for people, by module and function. A new one belongs
+# here, and must pass names through `printable` or show none.
 WRITES = {
     "app.py:_print_version": "shows no name",
     "app.py:run_command_line": "words of `_words_and_status`, which cleans them",
@@ -41,7 +41,7 @@ WRITES = {
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """An athlete, and strangers' names wherever one can stand."""
+    """An athlete, with strangers' names wherever possible."""
     easeback("athlete", "add", "--name", "Anna", "--email", "anna@example.org", cwd=tmp_path)
     inbox = tmp_path / "data" / "inbox"
     content = io.BytesIO()
@@ -57,7 +57,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def assert_harmless(text: str, what: object) -> None:
-    """It moves no cursor, turns no writing, and begins no line of its own."""
+    """It moves no cursor, changes no direction, and starts no new line."""
     assert not ACTS & set(text) - {"\n"}, (what, text)
     assert not [line for line in text.splitlines() if line.startswith("forged")], (what, text)
 
@@ -91,7 +91,7 @@ def test_no_command_shows_a_name_that_acts(home: Path) -> None:
 
 
 def test_no_template_shows_a_name_that_acts() -> None:
-    """Of mails and pages alike: what any expression puts anywhere goes through the cleaner."""
+    """In mails and pages: every expression passes through the cleaner."""
     loader = TemplateLoader()
     for environment in (loader._text, loader.markup):
         rendered = environment.from_string("{{ name }}").render(name=EVIL)
@@ -99,7 +99,7 @@ def test_no_template_shows_a_name_that_acts() -> None:
 
 
 def test_every_place_that_writes_is_listed() -> None:
-    """So that nobody adds one beside the cleaner."""
+    """So that nobody bypasses the cleaner."""
     writing = (
         "print", "typer.echo", "typer.secho", "console.print", "self.console.print",
         "sys.stdout.write", "sys.stderr.write",
@@ -116,7 +116,7 @@ def test_every_place_that_writes_is_listed() -> None:
 
 
 def test_what_acts_is_written_out_and_all_else_stays() -> None:
-    """Letters of every script, emoji of several people, the narrow spaces of macOS."""
+    """Letters of every script, multi-person emoji and macOS's narrow spaces stay."""
     family = "👨\u200d👩\u200d👧 5 km"
     for text in ("Zoë Öz", "東京 マラソン", family, "no\u00a0break\u202fspace", "„quoted“"):
         assert printable(text) == printable_json(text) == text

@@ -1,4 +1,4 @@
-"""Whom Easeback calls, and what it insists on: addresses, certificates, no way onwards."""
+"""Outgoing calls: addresses, certificates, no redirects."""
 
 import ssl
 import threading
@@ -44,7 +44,7 @@ WRONG = (
 def a_server(
     *, tls: trustme.LeafCert | None = None, to: str | None = None
 ) -> Iterator[tuple[int, list[str]]]:
-    """A web server that notes what it's asked, and may send everybody elsewhere."""
+    """A web server that records its requests, and may redirect them."""
     asked: list[str] = []
 
     class Door(BaseHTTPRequestHandler):
@@ -88,7 +88,7 @@ def client(base_url: str, *, ca_file: str | None = None) -> Strava:
 
 @pytest.mark.parametrize("address", WRONG)
 def test_strava_is_asked_at_no_address_that_would_give_tokens_away(address: str) -> None:
-    """Plain HTTP goes to this machine alone, whatever the address pretends."""
+    """Plain HTTP is for this machine alone, whatever the address looks like."""
     with pytest.raises(ValueError, match="http"):
         client(address)
 
@@ -97,7 +97,7 @@ def test_strava_is_asked_at_no_address_that_would_give_tokens_away(address: str)
     "address", ["file:///etc/passwd", "ftp://example.org", "data:,x", "http://", "https:///x", "x"]
 )
 def test_the_dead_mans_switch_is_reached_over_http_or_not_at_all(address: str) -> None:
-    """And what was given isn't shown: its path may be a secret."""
+    """The given address isn't shown: its path may be a secret."""
     with pytest.raises(ValidationError) as refused:
         Settings(ping_url=address)
     assert refused.value.errors()[0]["loc"] == ("ping_url",)
@@ -105,7 +105,7 @@ def test_the_dead_mans_switch_is_reached_over_http_or_not_at_all(address: str) -
 
 
 def test_strava_under_a_certificate_nobody_knows_is_not_spoken_to() -> None:
-    """The token stays here."""
+    """The token isn't sent."""
     certificate = trustme.CA().issue_cert("localhost")
     with a_server(tls=certificate) as (port, asked):
         strava = client(f"https://localhost:{port}")
@@ -116,7 +116,7 @@ def test_strava_under_a_certificate_nobody_knows_is_not_spoken_to() -> None:
 
 
 def test_strava_under_another_names_certificate_is_not_spoken_to(tmp_path: Path) -> None:
-    """Even where its authority is trusted."""
+    """Even if its authority is trusted."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     with a_server(tls=authority.issue_cert("other.example")) as (port, asked):
@@ -128,7 +128,7 @@ def test_strava_under_another_names_certificate_is_not_spoken_to(tmp_path: Path)
 
 
 def test_a_redirect_carries_no_token_away() -> None:
-    """Strava's API has none, so none is followed."""
+    """Strava's API has no redirects, so none is followed."""
     with (
         a_server() as (elsewhere, asked_there),
         a_server(to=f"http://127.0.0.1:{elsewhere}/") as (port, asked),
@@ -142,7 +142,7 @@ def test_a_redirect_carries_no_token_away() -> None:
 
 
 def test_the_dead_mans_switch_is_checked_as_well() -> None:
-    """An unknown certificate is trouble, and told without the address."""
+    """An unknown certificate is an error, reported without the address."""
     certificate = trustme.CA().issue_cert("localhost")
     with a_server(tls=certificate) as (port, asked):
         assert not fetch_address(f"https://localhost:{port}/secret")
@@ -150,7 +150,7 @@ def test_the_dead_mans_switch_is_checked_as_well() -> None:
 
 
 def test_old_tls_is_not_spoken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing below 1.2, in mail as elsewhere: the defaults of Python's are kept."""
+    """Nothing below 1.2, in mail as elsewhere: Python's defaults are kept."""
     contexts: list[ssl.SSLContext | None] = []
 
     def dial(*_: object, tls: ssl.SSLContext | None = None, **__: object) -> None:
@@ -169,7 +169,7 @@ def test_old_tls_is_not_spoken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("kind", ["slow head", "endless continues"])
 def test_the_dead_mans_switch_is_not_waited_for_without_end(kind: FaultKind) -> None:
-    """A head in drops, or one that never comes to its end, is trouble within the time set."""
+    """A slow or endless head is an error within the deadline."""
     with running(Service()) as server:
         server.fault(kind)
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Planted secrets are nowhere to be read: not in logs, errors, status, backups or process lists."""
+"""Planted secrets can't be read anywhere: logs, errors, status, backups or process lists."""
 
 import json
 from pathlib import Path
@@ -13,14 +13,14 @@ from worker.cli.app import app
 
 @pytest.fixture(scope="module", params=["text", "json"])
 def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """The story, lived once for each form of the log."""
+    """The story, run once for each log format."""
     if not Path("/proc/self/environ").exists():
         pytest.skip("process lists are looked at by way of /proc")
     return live(tmp_path_factory.mktemp("planted"), log_format=request.param)
 
 
 def test_the_secrets_were_used(told: Told) -> None:
-    """Else nothing could have leaked: a mail went out by the login, Strava was asked, and so on."""
+    """Otherwise nothing could have leaked: a mail was sent by the login, Strava was called, etc."""
     assert told.mails >= 1
     assert told.calls >= 1
     assert told.garmin_calls >= 1
@@ -38,7 +38,7 @@ def test_the_secrets_were_used(told: Told) -> None:
 
 
 def test_no_secret_is_ever_said(told: Told) -> None:
-    """By no command, however verbose, and not in the worker's log at its lowest level."""
+    """By no command, however verbose, nor in the worker's log at its lowest level."""
     for place, text in told.said.items():
         assert text, f"{place} said nothing, and so shows nothing"
         for name, secret in told.secrets.items():
@@ -46,7 +46,7 @@ def test_no_secret_is_ever_said(told: Told) -> None:
 
 
 def test_no_link_is_ever_logged(told: Told) -> None:
-    """Whoever reads the log can't open an athlete's page with what stands in it."""
+    """Reading the log doesn't open an athlete's page."""
     for place, text in told.said.items():
         for token in told.links:
             assert token not in text, place
@@ -54,14 +54,14 @@ def test_no_link_is_ever_logged(told: Told) -> None:
 
 
 def test_a_backup_holds_no_secret(told: Told) -> None:
-    """Grants are sealed and keys lie elsewhere. Its mails hold their links, and that is told."""
+    """Grants are sealed and keys are elsewhere. Its mails contain their links, as documented."""
     assert told.backup.startswith(b"SQLite format 3")
     for name, secret in told.secrets.items():
         assert secret.encode() not in told.backup, name
 
 
 def test_process_lists_show_no_secret(told: Told) -> None:
-    """Neither the worker's own line nor those of what it starts."""
+    """Neither the worker's command line nor those of its children."""
     own, children = told.worker
     assert "child_serve" in children
     for name, secret in told.secrets.items():
@@ -69,14 +69,14 @@ def test_process_lists_show_no_secret(told: Told) -> None:
 
 
 def test_the_reader_of_strangers_files_is_given_no_setting(told: Told) -> None:
-    """What breaks into it finds nothing of ours in its environment."""
+    """Code that takes it over finds nothing of ours in its environment."""
     assert SECRET_KEY not in told.reader_environment
     assert "EASEBACK_" not in told.reader_environment
     assert len(told.reader_environment.splitlines()) < 10
 
 
 def test_no_command_takes_a_secret_on_its_line() -> None:
-    """It would stand in the shell's history and in every process list."""
+    """It would be in the shell's history and in every process list."""
     options = _options(typer.main.get_command(app))
     assert "--email" in options
     for option in options:

@@ -1,4 +1,4 @@
-"""The operator's templates get out of no sandbox: each attempt is put aside, and the mail goes."""
+"""The operator's templates can't leave their sandbox: attempts are disabled, mail is sent."""
 
 import threading
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ def shipped() -> str:
 
 @pytest.mark.parametrize("escape", ESCAPES)
 def test_no_template_gets_out_of_its_sandbox(tmp_path: Path, escape: str, shipped: str) -> None:
-    """It's put aside with the reason, and the athlete gets the shipped mail."""
+    """It's disabled with the reason, and the athlete gets the shipped mail."""
     put(tmp_path, "weekly/body.txt", f"escaped {escape}")
     composer = Composer(templates=tmp_path)
     text = composer.weekly(made.weekly_facts()).text
@@ -60,7 +60,7 @@ def test_no_template_gets_out_of_its_sandbox(tmp_path: Path, escape: str, shippe
 
 
 def test_no_name_of_an_athlete_is_run_as_a_template(tmp_path: Path) -> None:
-    """Text from outside is text, in every part of a mail."""
+    """External text stays text in every part of a mail."""
     from dataclasses import replace
 
     facts = made.weekly_facts()
@@ -72,7 +72,7 @@ def test_no_name_of_an_athlete_is_run_as_a_template(tmp_path: Path) -> None:
 
 @contextmanager
 def listener() -> Iterator[tuple[str, list[str]]]:
-    """A web server that notes what it's asked for."""
+    """A web server that records its requests."""
     asked: list[str] = []
 
     class Door(BaseHTTPRequestHandler):
@@ -96,7 +96,7 @@ def listener() -> Iterator[tuple[str, list[str]]]:
 
 
 def test_inlining_styles_fetches_nothing(tmp_path: Path) -> None:
-    """A style sheet that a template names elsewhere is asked of nobody, nor is a local file."""
+    """A style sheet named by a template isn't fetched, and neither is a local file."""
     with listener() as (address, asked):
         body = (SHIPPED / "weekly" / "body.html").read_text("utf-8")
         sheets = (

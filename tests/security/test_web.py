@@ -1,4 +1,4 @@
-"""The doors: every route there is, found in the app itself, so that no new one is forgotten."""
+"""Every route of the app, found in the app itself, so that no new one is forgotten."""
 
 import logging
 from collections.abc import Iterator
@@ -30,15 +30,15 @@ MUST_BE_THERE = {
 }
 POLICY = {"default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'"}
 OPEN_TO_ALL = {"/", "/livez", "/readyz", "/icon.svg", "/strava/callback", "/strava/webhook"}
-"""And the webhook's path with its secret, which is another in each instance."""
+"""And the webhook's secret path, which differs in each instance."""
 OPERATORS = {"/status", "/metrics", "/practice"}
 UNCOUNTED = {("GET", "/livez"), ("GET", "/icon.svg")}
-"""And what is posted at that path."""
+"""And POST requests to that path."""
 PUBLIC = "https://easeback.example.org"
 
 
 def face(made: Instance, *, burst: float = 1e6, **more: object) -> Starlette:
-    """The face as it is in a worker, Strava's pages included."""
+    """The web server as in a worker, with Strava's pages."""
     web = replace(made.web, **more)  # type: ignore[arg-type]  # fields of WebContext
     return build_app(web, rate_limiter=ClientRateLimiter(burst=burst, per_s=0.001))
 
@@ -48,7 +48,7 @@ def webhook_path(made: Instance) -> str:
 
 
 def stranger(app: Starlette, address: str = "203.0.113.9") -> TestClient:
-    """A visitor from elsewhere."""
+    """A visitor from another machine."""
     return TestClient(
         app, base_url=BASE_URL, client=(address, 1), raise_server_exceptions=False,
         follow_redirects=False,
@@ -68,7 +68,7 @@ def every_route(app: Starlette) -> list[tuple[str, str]]:
 
 
 def filled(made: Instance, path: str, athlete: Athlete) -> str:
-    """The path with a link's token in it, good for the page."""
+    """The path with a link's token that is valid for the page."""
     if "{token}" not in path:
         return path
     purpose = path.split("/")[1]
@@ -83,7 +83,7 @@ def filled(made: Instance, path: str, athlete: Athlete) -> str:
 
 class TestHeaders:
     def test_every_route_dresses_every_answer(self, made: Instance, mira: Athlete) -> None:
-        """Good links, forged ones, wrong methods: the policy and its companions are on all."""
+        """Valid links, forged ones, wrong methods: all have the policy and the other headers."""
         app = face(made)
         client = stranger(app)
         for method, path in every_route(app):
@@ -99,7 +99,7 @@ class TestHeaders:
                     assert not [name for name in answer.headers if name.startswith("access-con")]
 
     def test_every_text_names_its_type_and_its_letters(self, made: Instance, mira: Athlete) -> None:
-        """So that no browser guesses."""
+        """So that browsers don't guess."""
         app = face(made)
         for method, path in every_route(app):
             answer = stranger(app).request(method, filled(made, path, mira))
@@ -112,7 +112,7 @@ class TestHeaders:
     def test_only_the_methods_that_are_meant_are_answered(
         self, made: Instance, mira: Athlete
     ) -> None:
-        """TRACE and all others get 405 and do nothing."""
+        """TRACE and all others get 405 and have no effect."""
         app = face(made)
         for method, path in every_route(app):
             for way in {"TRACE", "PUT", "DELETE", "PATCH", "OPTIONS"} - {method}:
@@ -120,7 +120,7 @@ class TestHeaders:
                 assert answer.status_code == 405, (way, path)
 
     def test_other_sites_are_let_read_nothing(self, made: Instance, mira: Athlete) -> None:
-        """There's no CORS, whatever origin asks."""
+        """There's no CORS for any origin."""
         app = face(made)
         for method, path in every_route(app):
             answer = stranger(app).request(
@@ -129,7 +129,7 @@ class TestHeaders:
             assert "access-control-allow-origin" not in answer.headers
 
     def test_nobody_is_sent_to_another_site_but_strava(self, made: Instance, mira: Athlete) -> None:
-        """Whatever name or path the visitor asks by."""
+        """Whatever host name or path is requested."""
         app = face(made)
         for method, path in every_route(app):
             asked = filled(made, path, mira)
@@ -143,12 +143,12 @@ class TestCookies:
     def test_the_only_cookie_is_bound_to_this_host_over_tls(
         self, made: Instance, mira: Athlete
     ) -> None:
-        """`__Host-`: secure, out of reach of scripts and neighbours, for a quarter of an hour."""
+        """`__Host-`: secure, inaccessible to scripts and subdomains, valid for 15 minutes."""
         app = face(made, base_url=PUBLIC)
         set_by = {}
         for method, path in every_route(app):
             answer = stranger(app).request(method, filled(made, path, mira))
-            # Coming back takes it away again.
+            # The callback deletes it.
             if "set-cookie" in answer.headers and path != "/strava/callback":
                 set_by[path] = answer.headers["set-cookie"]
         [(path, cookie)] = set_by.items()
@@ -162,7 +162,7 @@ class TestWhoMayOpenWhat:
     def test_a_stranger_opens_only_what_is_for_everybody(
         self, made: Instance, mira: Athlete
     ) -> None:
-        """Every other route is refused without a link or a token, and shows nothing."""
+        """Every other route is refused without a link or a token, and reveals nothing."""
         app = face(made, token="a token of the operator")
         stills = {made.web.pages.stylesheet_path}
         for method, path in every_route(app):
@@ -176,11 +176,11 @@ class TestWhoMayOpenWhat:
     def test_a_link_changed_anywhere_opens_nothing(
         self, made: Instance, mira: Athlete, purpose: str
     ) -> None:
-        """Each letter of it is sealed."""
+        """Each letter of it is signed."""
         client = stranger(face(made))
         link = made.link(purpose, mira, kind="weekly")
         begin = link.rindex("/") + 1
-        # The last letter of base64 has bits that mean nothing.
+        # The last character of base64 has unused bits.
         for at in range(begin, len(link) - 1):
             other = "A" if link[at] != "A" else "B"
             answer = client.get(link[:at] + other + link[at + 1 :])
@@ -190,7 +190,7 @@ class TestWhoMayOpenWhat:
     def test_a_link_of_one_who_was_forgotten_never_opens_the_next_ones_page(
         self, made: Instance, purpose: str
     ) -> None:
-        """Their number isn't given again."""
+        """Their id isn't reused."""
         gone = made.add("Gone")
         link = made.link(purpose, gone, kind="weekly")
         with made.store.transaction() as tx:
@@ -201,7 +201,7 @@ class TestWhoMayOpenWhat:
         assert "Next" not in answer.text
 
     def test_a_link_holds_ids_and_no_names(self, made: Instance, mira: Athlete) -> None:
-        """Anybody who has it can read it."""
+        """Anybody who has it can decode it."""
         import base64
 
         for purpose in LINK_LIVES:
@@ -215,7 +215,7 @@ class TestLimits:
     def test_every_route_makes_those_wait_who_ask_too_often(
         self, made: Instance, mira: Athlete
     ) -> None:
-        """But for health, stills and Strava's events, which guess nothing."""
+        """Except for health, pictures and Strava's events, which can't be used for guessing."""
         app = face(made, burst=1)
         stills = {("GET", made.web.pages.stylesheet_path)}
         for number, (method, path) in enumerate(every_route(app)):
@@ -227,7 +227,7 @@ class TestLimits:
             assert ("retry-after" in again.headers) is not uncounted
 
     def test_guessing_the_webhooks_token_ends_soon(self, made: Instance) -> None:
-        """Though its events are never counted."""
+        """Though its events aren't counted."""
         client = stranger(face(made, burst=30))
         asked = {"hub.verify_token": "guess", "hub.challenge": "x"}
         codes = [client.get("/strava/webhook", params=asked).status_code for _ in range(10)]
@@ -235,7 +235,7 @@ class TestLimits:
         assert codes[-1] == 429
 
     def test_guessing_the_webhooks_path_ends_soon(self, made: Instance) -> None:
-        """Only what is posted at the path that the service was told isn't counted."""
+        """Only POST requests to the right path aren't counted."""
         client = stranger(face(made, burst=30))
         path = webhook_path(made)
         codes = [client.post(f"{path[:-4]}{n:04}", json={}).status_code for n in range(10)]
@@ -247,7 +247,7 @@ class TestLimits:
     def test_who_is_refused_is_logged_by_address_and_not_by_link(
         self, made: Instance, mira: Athlete, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """One line each; what isn't an address can't write a line of its own."""
+        """One line each; an invalid address can't write a line of its own."""
         caplog.set_level(logging.DEBUG, logger="worker.web")
         client = stranger(face(made, token="a token of the operator"))
         link = made.link("athlete", mira)
@@ -270,7 +270,7 @@ class TestKeys:
         made.store.close()
 
     def test_old_links_open_and_new_ones_are_signed_by_the_new_key(self, old: Instance) -> None:
-        """Until the old key is dropped, which closes them."""
+        """Until the old key is removed, which closes them."""
         mira = old.add()
         before = old.link("athlete", mira)
         both = Signer(["a new key", "a made key"], BASE_URL)
@@ -285,7 +285,7 @@ class TestKeys:
 def test_a_link_without_an_age_opens_only_what_never_runs_out(
     made: Instance, mira: Athlete
 ) -> None:
-    """A link to stop mail can't become one that lives for ever elsewhere."""
+    """An unsubscribe link can't become a permanent link to another page."""
     client = stranger(face(made))
     for purpose in LINK_LIVES.keys() - {"unsubscribe"}:
         ageless = urlsplit(made.signer.sign(purpose, mira)).path
@@ -295,7 +295,7 @@ def test_a_link_without_an_age_opens_only_what_never_runs_out(
 
 
 def test_an_answer_for_tomorrow_cannot_be_given(made: Instance, mira: Athlete) -> None:
-    """The day of a check-in is ours to say, not the form's."""
+    """The day of a check-in is set by us, not by the form."""
     client = stranger(face(made))
     client.post(made.link("checkin", mira), data={"feels": "fine", "day": "2030-01-01", "id": "7"})
     [kept] = made.diary(mira)

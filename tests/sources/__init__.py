@@ -1,1 +1,1 @@
-"""Tests of the sources: file formats, archives, Strava, Garmin."""
+"""Tests of the sources: file formats, archives, and the connected services."""

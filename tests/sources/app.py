@@ -1,4 +1,4 @@
-"""Easeback whole, beside a made service, on one clock: what the stories of each service share."""
+"""A whole Easeback beside a simulated service, on one clock: shared by each service's stories."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from worker.store import SourceState
 
 @dataclass
 class SourceApp:
-    """The application with a mailbox for mail, and the service; `pass_by` lets time go on."""
+    """The application with a mailbox folder, and the service; `pass_by` advances the clock."""
 
     name: ClassVar[SourceName]
 
@@ -29,7 +29,7 @@ class SourceApp:
         return self.service.clock.now  # type: ignore[no-any-return]  # every service has one
 
     def add(self, name: str = "Mira") -> tuple[Athlete, Any]:
-        """An athlete, and their account at the service."""
+        """Add an athlete; returns them and their account at the service."""
         account = self.service.account(name)
         new = Athlete(0, name, f"{name}@example.org", self.clock(), timezone=account.timezone)
         with self.services.store.transaction() as tx:
@@ -39,7 +39,7 @@ class SourceApp:
         return one_pass(self.services, self.clock)
 
     def pass_by(self, time: timedelta, *, step: timedelta = timedelta(minutes=15)) -> None:
-        """Let time go on, with a turn at the service and the mail at each step."""
+        """Advance the clock, polling the service and sending mail at each step."""
         until = self.clock() + time
         while self.clock() < until:
             self.service.clock.step(step)
@@ -47,7 +47,7 @@ class SourceApp:
             deliver(self.services, self.clock)
 
     def runs(self, athlete: Athlete) -> dict[str, float]:
-        """Metres of each run that counts, by its id at the service."""
+        """The metres of each run that counts, by its id at the service."""
         with self.services.store.reading() as tx:
             metres = {run.id: run.distance_m for run in tx.runs.counted(athlete)}
             return {
@@ -58,7 +58,7 @@ class SourceApp:
             }
 
     def recorded(self, athlete: Athlete) -> dict[str, Recording]:
-        """What the service told, by id."""
+        """The recordings from the service, by id."""
         with self.services.store.reading() as tx:
             return {r.external_id: r for r in tx.runs.recorded(athlete, self.name)}
 
@@ -67,5 +67,5 @@ class SourceApp:
             return tx.progress.sources(athlete)[self.name]
 
     def mails(self, kind: str) -> list[Path]:
-        """The mails of this kind that went out, oldest first."""
+        """The sent mails of this kind, oldest first."""
         return sorted((self.folder / "mailbox").glob(f"*_{kind}_*.eml"))

@@ -1,4 +1,4 @@
-"""The made service of a test, asked over HTTP."""
+"""The simulated service of a test, served over HTTP."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +10,6 @@ from simulators.http_server import Server, running
 
 @pytest.fixture
 def server(service: Any) -> Iterator[Server]:
-    """What each service's own `service` answers to."""
+    """The HTTP server of the `service` fixture."""
     with running(service) as server:
         yield server

@@ -1,4 +1,4 @@
-"""What every service promises: the tests that each one's class has to pass."""
+"""The contract of sources: tests that every service has to pass."""
 
 import json
 import time
@@ -31,11 +31,11 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 @dataclass
 class Stand:
-    """A source with the service made for it, spoken to in the same words.
+    """A source with its simulated service, behind a common interface.
 
-    `record` adds an activity, with `kind` "run", "ride" or "rotten"; `fault` lets the next answer
-    to the list be of a status, or break; `lapse` makes the access token useless; `flooded_bytes`
-    is how much was written of an answer without end.
+    `record` adds an activity, with `kind` "run", "ride" or "rotten". `fault` gives the list's next
+    answer a status, or breaks it. `lapse` invalidates the access token. `flooded_bytes` is how much
+    of an endless answer was sent.
     """
 
     source: Source
@@ -54,7 +54,7 @@ class Stand:
 
 
 class SourceContract:
-    """Subclass it with a fixture `stand`."""
+    """Subclass it and define a fixture `stand`."""
 
     def test_shows_the_newest_first(self, stand: Stand) -> None:
         """In whatever order they were recorded."""
@@ -63,7 +63,7 @@ class SourceContract:
         assert [row.external_id for row in stand.rows()] == [ids[1], ids[2], ids[3]]
 
     def test_a_run_is_a_recording_and_the_rest_says_why_not(self, stand: Stand) -> None:
-        """One bad row is a value with its reason, and costs no other."""
+        """An unreadable row is a value with its reason, and affects no other row."""
         now = stand.clock.now
         run = stand.record(now - HOUR, 8_000.0, "run")
         ride = stand.record(now - DAY, 30_000.0, "ride")
@@ -83,7 +83,7 @@ class SourceContract:
         assert pages[3] == ()
 
     def test_before_leaves_out_what_began_days_later(self, stand: Stand) -> None:
-        """A page of the past shows all that's older, and perhaps a day more."""
+        """A page of the past shows everything older, and up to a day more."""
         now = stand.clock.now
         ids = [stand.record(now - n * DAY, 6_000.0, "run") for n in range(1, 10)]
         shown = {row.external_id for row in stand.rows(before=now - 5 * DAY)}
@@ -91,19 +91,19 @@ class SourceContract:
         assert not shown & set(ids[:3])
 
     def test_gives_the_largest_page_it_names(self, stand: Stand) -> None:
-        """The size that the look back asks for works."""
+        """The page size that the look back requests works."""
         for n in range(stand.source.largest_page + 5):
             stand.record(stand.clock.now - n * HOUR, 6_000.0, "run")
         assert len(stand.rows(size=stand.source.largest_page)) == stand.source.largest_page
 
     def test_a_useless_token_is_told_from_a_dead_grant(self, stand: Stand) -> None:
-        """It only needs another."""
+        """It only needs to be refreshed."""
         stand.lapse()
         with pytest.raises(AccessRefused):
             stand.page()
 
     def test_a_rate_limit_says_until_when(self, stand: Stand) -> None:
-        """And is nothing that anybody has to mend."""
+        """And is nothing that anybody has to fix."""
         stand.fault("status", 429)
         with pytest.raises(RateLimited) as told:
             stand.page()
@@ -124,7 +124,7 @@ class SourceContract:
     def test_trouble_passes_and_is_said_in_words(
         self, stand: Stand, kind: str, status: int, for_everybody: bool
     ) -> None:
-        """It's asked again later; what keeps every answer from coming is everybody's."""
+        """It's tried again later; a failure of all answers is the service's, not the athlete's."""
         stand.record(stand.clock.now - HOUR, 8_000.0, "run")
         stand.fault(kind, status)
         with pytest.raises(Unavailable) as told:
@@ -135,7 +135,7 @@ class SourceContract:
 
     @pytest.mark.parametrize("kind", ["slow head", "slow chunk line"])
     def test_an_answer_in_drops_ends_at_the_deadline(self, stand: Stand, kind: str) -> None:
-        """Each byte comes in time, and the whole never would."""
+        """Each byte arrives in time, but the whole answer never would."""
         stand.fault(kind, 200)
         began = time.monotonic()
         with pytest.raises(Unavailable, match="in time") as told:
@@ -154,18 +154,18 @@ class SourceContract:
         assert stand.flooded_bytes() < stand.source.largest_answer_bytes + 2**23
 
     def test_what_was_saved_of_an_activity_reads_as_it_did(self, stand: Stand) -> None:
-        """The payload holds all that its recording is made of."""
+        """The payload has everything that the recording is made from."""
         stand.record(stand.clock.now - HOUR, 8_000.0, "run")
         (row,) = stand.rows()
         assert stand.source.parse(json.loads(row.payload)) == row
 
     def test_whatever_it_is_told_is_a_value(self, stand: Stand) -> None:
-        """Nothing that a list may hold raises."""
+        """No possible row of a list raises."""
         for rotten in (None, [], "x", 7, {}, {"id": {}}, {"activityId": []}):
             assert isinstance(stand.source.parse(rotten).parsed, Unreadable)
 
     def test_a_files_bytes_come_where_it_has_files(self, stand: Stand) -> None:
-        """And where it has none that's said, as of an activity without one."""
+        """If the service has no files, it answers as for an activity without one."""
         run = stand.record(stand.clock.now - HOUR, 8_000.0, "run")
         if stand.source.has_files:
             assert stand.source.download(stand.credential, run, now=stand.clock.now)
@@ -174,7 +174,7 @@ class SourceContract:
                 stand.source.download(stand.credential, run, now=stand.clock.now)
 
     def test_headers_of_every_answer_are_told(self, stand: Stand) -> None:
-        """Of a refusal too: they say how many calls are left."""
+        """Also of refusals: they say how many calls are left."""
         heard: list[Mapping[str, str]] = []
         stand.page(observe=heard.append)
         stand.fault("status", 429)
@@ -183,11 +183,11 @@ class SourceContract:
         assert len(heard) == 2
 
     def test_never_shows_its_secrets(self, stand: Stand) -> None:
-        """They stay out of texts that end in a log."""
+        """They are kept out of texts that may be logged."""
         shown = repr(stand.credential) + repr(stand.source)
         assert not any(secret in shown for secret in stand.credential.secrets)
 
     def test_is_a_line_of_the_registry(self, stand: Stand) -> None:
-        """Under a name that is the section of its settings."""
+        """Under the name of its section in the settings."""
         assert type(stand.source) in SOURCES
         assert stand.source.name in Settings.model_fields

@@ -1,4 +1,4 @@
-"""Metres up, from files, services and accounts' tables, each where it says them."""
+"""Climb from files, services and account tables."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -50,12 +50,12 @@ def read(request: pytest.FixtureRequest) -> Read:
 
 
 def test_a_track_s_rises_are_added_up(read: Read) -> None:
-    """What goes down between them takes nothing away."""
+    """Descents in between don't reduce it."""
     assert up(read(hills(UP_AND_DOWN))) == pytest.approx(400, abs=6)
 
 
 def test_a_wandering_height_is_no_climb(read: Read) -> None:
-    """Receivers are off by metres: on the flat that comes to nothing, on a climb not to more."""
+    """GPS heights are off by metres: that adds nothing on the flat, and nothing on a climb."""
     wobble = [4.0, -4.0, 0.0, 3.0, -3.0]
     assert up(read(hills([200 + wobble[n % 5] for n in range(300)]))) == 0
     climb = [200 + n + wobble[n % 5] for n in range(300)]
@@ -63,18 +63,18 @@ def test_a_wandering_height_is_no_climb(read: Read) -> None:
 
 
 def test_a_leap_of_the_height_is_no_climb(read: Read) -> None:
-    """A height of nought until the barometer has one."""
+    """A height of zero until the barometer has one."""
     assert up(read(hills([0.0] * 5 + [850.0] * 100))) == 0
 
 
 def test_a_track_that_comes_newest_first_climbs_as_it_was_run() -> None:
-    """Put in order, a descent read backwards is no climb."""
+    """Once in order, a descent read backwards isn't a climb."""
     down = hills([*range(400, 100, -2)])
     assert up(parse_gpx(gpx([down]))) == up(parse_gpx(gpx([down[::-1]]))) == 0
 
 
 def test_a_track_without_heights_tells_no_climb() -> None:
-    """Unknown isn't nought."""
+    """Unknown isn't zero."""
     content = gpx([hills([500.0] * 100)]).replace(b"<ele>500</ele>", b"")
     assert up(parse_gpx(content)) is None
 
@@ -106,7 +106,7 @@ OF_GARMIN = {"activityId": 7, "activityType": {"typeKey": "running"}, "distance"
 def test_services_tell_the_climb_also_once_saved(
     parse: Callable[[object], ListedActivity], raw: dict[str, object]
 ) -> None:
-    """What is saved of an activity gives the same run when read again."""
+    """The stored payload gives the same run when read again."""
     first = parse(raw)
     assert first.payload
     for listed in (first, parse(json.loads(first.payload))):
@@ -135,7 +135,7 @@ ROW = 'Running,2026-03-01 07:00:00,false,Up,{},600,0:50:00,"{}",160,1.10'
     ids=["strava", "strava without", "garmin, km", "garmin, miles", "garmin without", "own"],
 )
 def test_tables_tell_the_climb(table: str, metres: float | None) -> None:
-    """In metres; in feet where Garmin's list counts in miles."""
+    """In metres; in feet if Garmin's list is in miles."""
     book = read_table(table.encode())
     assert isinstance(book, Logbook), book
     (row,) = book.runs

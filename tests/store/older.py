@@ -1,4 +1,4 @@
-"""A database as version 0007 left it, with something of everything that services had there."""
+"""A database as version 0007 left it, with rows in every table of the services."""
 
 import json
 from collections.abc import Mapping
@@ -37,14 +37,14 @@ def upgrade_to(connection: Connection, schema: str) -> None:
 
 
 def make_0007(engine: Engine) -> None:
-    """Three athletes: one reads on, one half-way through the past, one whose grants are dead."""
+    """Three athletes: one fully read, one half-way through the past, one with dead grants."""
     with engine.begin() as connection:
         upgrade_to(connection, "0007")
     old = MetaData()
     old.reflect(engine)
     for table in old.tables.values():
         for column in table.columns:
-            # As the old version wrote them: aware, and in UTC.
+            # As the old version wrote them: aware, in UTC.
             if isinstance(column.type, DateTime):
                 column.type = Utc()
     with engine.begin() as connection:
@@ -62,7 +62,7 @@ def _athlete(number: int, name: str) -> dict[str, Any]:
 
 
 def standing(number: int) -> dict[str, Any]:
-    """How far the list of this athlete is read: the first to the end, the second half-way."""
+    """How far this athlete's list is read: the first to the end, the second half-way."""
     back = {1: 500, 2: 90, 3: 400}[number]
     return {
         "read_until": THEN - number * timedelta(hours=1), "read_back_to": THEN - back * DAY,
@@ -72,7 +72,7 @@ def standing(number: int) -> dict[str, Any]:
 
 
 def grant(number: int) -> dict[str, Any]:
-    """What is alike in both services' grants: the second is leased, the third dead."""
+    """The columns that both services' grants share: the second is leased, the third dead."""
     return {
         "athlete_id": number, "sealed": BLOB + bytes([number]), "version": 4 + number,
         "connected_at": THEN - 30 * DAY, "dead_since": THEN - DAY if number == 3 else None,

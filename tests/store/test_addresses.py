@@ -1,4 +1,4 @@
-"""Addresses that wait to be confirmed, on either database."""
+"""Addresses waiting for confirmation, on either database."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -48,7 +48,7 @@ def test_what_waits_ends_and_is_counted_over_a_day(store: Store, anna: Athlete) 
 
 
 def test_a_name_that_is_taken_is_refused_by_the_database_too(store: Store, anna: Athlete) -> None:
-    """Two may want it at once."""
+    """Two requests may want it at once."""
     with store.transaction() as tx:
         tx.athletes.add(Athlete(0, "Ben", "ben@example.org", NOW))
     with pytest.raises(NameTakenError), store.transaction() as tx:
@@ -56,7 +56,7 @@ def test_a_name_that_is_taken_is_refused_by_the_database_too(store: Store, anna:
 
 
 def test_the_whole_change_from_the_page_to_the_outbox(app: App) -> None:
-    """What waits goes along, once the code was told; the athlete's name is another matter."""
+    """The code confirms the new address; a changed name is kept."""
     anna = app.athlete()
     with app.services.store.transaction() as tx:
         rename(tx, anna, "Anna Bell")

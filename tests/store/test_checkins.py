@@ -1,4 +1,4 @@
-"""The diary's shelf, on every database that Easeback knows."""
+"""The check-ins in the store, on either database."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -32,7 +32,7 @@ def test_an_answer_comes_back_as_it_was_given(store: Store) -> None:
 
 
 def test_the_second_answer_of_a_day_replaces_the_first(store: Store) -> None:
-    """Its level and flags with it."""
+    """With its level and flags."""
     mira = add(store, "Mira")
     keep(store, mira, CheckIn(TODAY, "hurts", ("knee",), 7, ("fever",)), CheckIn(TODAY, "sore"))
     with store.reading() as tx:
@@ -40,7 +40,7 @@ def test_the_second_answer_of_a_day_replaces_the_first(store: Store) -> None:
 
 
 def test_answers_since_a_day_are_the_athletes_own(store: Store) -> None:
-    """The day itself counts; another athlete's don't."""
+    """The day itself is included; another athlete's answers aren't."""
     mira, other = add(store, "Mira"), add(store, "Other")
     days = [TODAY - timedelta(days=back) for back in (2, 1, 0)]
     keep(store, mira, *(CheckIn(day, "fine") for day in days))
@@ -50,7 +50,7 @@ def test_answers_since_a_day_are_the_athletes_own(store: Store) -> None:
 
 
 def test_a_diary_goes_with_its_athlete(store: Store) -> None:
-    """And takes nobody else's along."""
+    """Nobody else's is deleted."""
     mira, other = add(store, "Mira"), add(store, "Other")
     for athlete in (mira, other):
         keep(store, athlete, CheckIn(TODAY, "sore"))
@@ -62,7 +62,7 @@ def test_a_diary_goes_with_its_athlete(store: Store) -> None:
 
 
 def test_areas_and_wishes_are_kept_apart_from_the_rest(store: Store) -> None:
-    """An answer or an unsubscribing changes its own column, and no due date."""
+    """An answer or an unsubscription changes its own column, and no due date."""
     mira = add(store, "Mira")
     with store.transaction() as tx:
         due_at = tx.athletes.next_weekly_at(mira)

@@ -1,4 +1,4 @@
-"""The imports' shelf: what is known of entries, and what is yet to judge, on both databases."""
+"""The imports in the store, on both databases: known entries, and days still to judge."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ def athlete(tx: Transaction, name: str = "Anna") -> Athlete:
 
 
 def test_entries_are_remembered_by_file_in_their_order(store: Store) -> None:
-    """Of the files asked after, each athlete's own; kept twice is kept once."""
+    """For the requested files, each athlete's own; storing one twice has no effect."""
     entries = [KnownEntry("a", n, f"a/{n}", "imported", sha256="ab") for n in (2, 0, 1)]
     with store.transaction() as tx:
         anna, ben = athlete(tx), athlete(tx, "Ben")
@@ -26,7 +26,7 @@ def test_entries_are_remembered_by_file_in_their_order(store: Store) -> None:
 
 
 def test_the_first_day_that_waits_to_be_judged_stays_the_first(store: Store) -> None:
-    """Whatever is kept later; until it is judged."""
+    """Whatever is stored later, until it's judged."""
     with store.transaction() as tx:
         anna = athlete(tx)
         for back in (3, 9, 1):
@@ -37,7 +37,7 @@ def test_the_first_day_that_waits_to_be_judged_stays_the_first(store: Store) -> 
 
 
 def test_an_athlete_who_is_forgotten_leaves_nothing_of_their_imports(store: Store) -> None:
-    """Names of files may tell of places and people."""
+    """Names of files may reveal places and people."""
     with store.transaction() as tx:
         anna = athlete(tx)
         tx.imports.save_entries(anna, [KnownEntry("a", 0, "a", "imported")])
@@ -48,7 +48,7 @@ def test_an_athlete_who_is_forgotten_leaves_nothing_of_their_imports(store: Stor
 
 
 def test_a_recording_is_known_by_the_content_of_its_file(store: Store) -> None:
-    """One that came without a file isn't among them."""
+    """Recordings without a file aren't among them."""
     with store.transaction() as tx:
         anna = athlete(tx)
         held = recording(source="import", external_id="with", sha256="ab")

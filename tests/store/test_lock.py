@@ -1,4 +1,4 @@
-"""The worker's lock: held by the database whatever its name, and missed when it's gone."""
+"""The worker's lock: held by the database whatever its name, and noticed when lost."""
 
 import errno
 import os
@@ -53,7 +53,7 @@ def without_the_lock_file(file: Path) -> Path:
 def test_a_second_worker_is_refused_whatever_name_it_has_for_the_file(
     sqlite_url: str, named: Callable[[Path], Path]
 ) -> None:
-    """And has its turn once the first one ends; SQLite's own locks are as they were."""
+    """It gets its turn once the first one ends; SQLite's own locks aren't affected."""
     with closing(Store.open(sqlite_url)) as store:
         assert store.file is not None
         with store.sole_worker():
@@ -69,7 +69,7 @@ NO_FLOCK = "import fcntl\ndef none(*_): raise OSError(37, 'none')\nfcntl.flock =
 
 
 def second_worker(url: str, *, shim: str = "") -> str:
-    """What a second process has to say that wants to work on this database."""
+    """The message of a second process that wants to work on this database."""
     program = shim + (
         "import sys; from worker.store import Store; "
         "Store.open(sys.argv[1]).sole_worker().__enter__()"
@@ -92,7 +92,7 @@ def no_locks(*_: object) -> None:
 def test_without_one_kind_of_lock_the_other_holds(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some file systems know locks of bytes and none of whole files."""
+    """Some file systems have byte-range locks and no whole-file locks."""
     with closing(Store.open(sqlite_url)) as store:
         monkeypatch.setattr("worker.store.lock.fcntl.flock", no_locks)
         with store.sole_worker():
@@ -102,7 +102,7 @@ def test_without_one_kind_of_lock_the_other_holds(
 def test_a_file_system_without_locks_is_refused_in_one_line(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two workers on one file would each believe to be alone."""
+    """Otherwise two workers on one file would each believe to be alone."""
     with closing(Store.open(sqlite_url)) as store:
         monkeypatch.setattr("worker.store.lock.fcntl.flock", no_locks)
         monkeypatch.setattr("worker.store.lock.fcntl.fcntl", no_locks)
@@ -113,7 +113,7 @@ def test_a_file_system_without_locks_is_refused_in_one_line(
 def test_a_database_that_is_busy_for_want_of_locks_says_so(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SQLite knows no other word for locks that a file system refuses."""
+    """SQLite has no other error for locks that a file system refuses."""
     with closing(Store.open(sqlite_url)) as store:
         holder = sqlite3.connect(store.file or "")
         holder.execute("BEGIN EXCLUSIVE")
@@ -129,7 +129,7 @@ def test_a_database_that_is_busy_for_want_of_locks_says_so(
         holder.close()
 
 
-# Gone from under the worker
+# Replaced under the worker
 
 
 def gone(file: Path) -> None:
@@ -151,7 +151,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_nothing_is_written_where_the_database_was(
     sqlite_url: str, breaks: Callable[[Path], None]
 ) -> None:
-    """By no new connection and no old one; back in its place, the work goes on."""
+    """Over new and old connections; with the file back in place, the work continues."""
     with closing(Store.open(sqlite_url)) as store, store.sole_worker():
         assert store.file is not None
         kept = store.file.with_name("kept.db")
@@ -174,7 +174,7 @@ def test_nothing_is_written_where_the_database_was(
 
 
 def test_status_knows_of_a_worker_that_has_another_file_open(sqlite_url: str) -> None:
-    """Nobody else would: each of the two databases is sound."""
+    """Nothing else would notice: both databases are valid."""
     with closing(Store.open(sqlite_url)) as store, closing(Store.at(sqlite_url)) as asking:
         assert not asking.works_elsewhere()
         with store.sole_worker():
@@ -186,7 +186,7 @@ def test_status_knows_of_a_worker_that_has_another_file_open(sqlite_url: str) ->
 
 
 def scheduled_copy(store: Store) -> Path:
-    """As the worker and `easeback backup` make them."""
+    """A copy as the worker and `easeback backup` make it."""
     assert store.file is not None
     copy = store.file.with_name("copy.db")
     store.copy_to(copy)
@@ -194,7 +194,7 @@ def scheduled_copy(store: Store) -> Path:
 
 
 def plain_copy(store: Store) -> Path:
-    """By `cp`, a stamp ago."""
+    """A copy by `cp`, made one stamp ago."""
     assert store.file is not None
     store.empty_log()
     copy = store.file.with_name("copy.db")
@@ -208,7 +208,7 @@ def plain_copy(store: Store) -> Path:
 def test_a_copy_over_the_database_is_noticed(
     sqlite_url: str, copied: Callable[[Store], Path]
 ) -> None:
-    """`cp` writes into the same file: nothing more gets there, not even what the log holds."""
+    """`cp` writes into the same file: nothing more is written to it, not even from the WAL."""
     with closing(Store.open(sqlite_url)) as store:
         with store.sole_worker():
             assert store.file is not None
@@ -238,7 +238,7 @@ def test_a_copy_over_the_database_is_noticed(
 
 
 def test_what_sqlite_does_by_itself_is_no_copy(sqlite_url: str) -> None:
-    """Stamps that aren't brought into the file yet, a database written anew, other processes."""
+    """Stamps still in the WAL, a VACUUM, other processes."""
     with closing(Store.open(sqlite_url)) as store, store.sole_worker():
         store.stamp()
         with closing(Store.at(sqlite_url)) as other, other.reading() as tx:
@@ -254,12 +254,12 @@ def test_what_sqlite_does_by_itself_is_no_copy(sqlite_url: str) -> None:
         store.assert_held()
 
 
-# A connection that died
+# A lost connection
 
 
 @pytest.fixture
 def end_connections(postgres_url: str) -> Callable[[], None]:
-    """End every other connection to the database that holds a worker's lock."""
+    """End every other connection that holds a worker's lock."""
 
     def end() -> None:
         engine = create_engine(postgres_url)
@@ -279,7 +279,7 @@ def end_connections(postgres_url: str) -> Callable[[], None]:
 def test_a_lock_whose_connection_died_is_taken_anew(
     postgres_url: str, end_connections: Callable[[], None]
 ) -> None:
-    """The server was started again: nobody else came meanwhile."""
+    """The server was restarted, and nobody else took the lock."""
     with closing(Store.open(postgres_url)) as store, closing(Store.open(postgres_url)) as other:
         with store.sole_worker():
             end_connections()
@@ -293,7 +293,7 @@ def test_a_lock_whose_connection_died_is_taken_anew(
 def test_a_lock_that_another_has_by_now_is_missed(
     postgres_url: str, end_connections: Callable[[], None]
 ) -> None:
-    """In one line; and held again once the other has gone."""
+    """In one line; and it's taken again once the other has gone."""
     with (
         closing(Store.open(postgres_url)) as store,
         closing(Store.open(postgres_url)) as other,
@@ -310,7 +310,7 @@ def test_a_lock_that_another_has_by_now_is_missed(
 def test_a_share_whose_connection_died_is_gone(
     postgres_url: str, end_connections: Callable[[], None]
 ) -> None:
-    """A worker of several joins anew, under another name."""
+    """A worker of several rejoins under another name."""
     with closing(Store.open(postgres_url)) as store, store.cluster_member():
         store.assert_held()
         end_connections()
@@ -330,7 +330,7 @@ def weekly_waits(app: App) -> None:
 def test_no_mail_goes_once_another_worker_has_the_lock(
     app: App, database_url: str, end_connections: Callable[[], None]
 ) -> None:
-    """It may send that very mail."""
+    """The other worker may send that very mail."""
     weekly_waits(app)
     with closing(Store.open(database_url)) as other, app.services.store.sole_worker():
         end_connections()
@@ -342,7 +342,7 @@ def test_no_mail_goes_once_another_worker_has_the_lock(
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_no_mail_goes_once_the_database_has_gone(app: App) -> None:
-    """What stands in the file isn't known any more."""
+    """The file's content isn't known any more."""
     weekly_waits(app)
     with app.services.store.sole_worker():
         assert app.services.store.file is not None
@@ -353,13 +353,13 @@ def test_no_mail_goes_once_the_database_has_gone(app: App) -> None:
 
 
 def test_a_place_whose_connection_has_died_leaves_none_open(postgres_url: str) -> None:
-    """A connection that is detached from the pool, and given up, is closed by nobody else."""
+    """A connection that was detached from the pool isn't closed by anything else."""
     engine = create_engine(postgres_url)
     ours = AdvisoryLock(engine, is_shared=True)
     driver_connection = ours._driver_connection
     assert driver_connection is not None
     assert ours._connection is not None
-    ours._connection.invalidate()  # as the loss of the server does
+    ours._connection.invalidate()  # as losing the server does
     ours.release()
     engine.dispose()
     assert driver_connection.closed

@@ -1,4 +1,4 @@
-"""The schema: migrations make what the tables say, and an upgrade is whole or not at all."""
+"""The schema: migrations make the code's tables, and an upgrade is complete or undone."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ from worker.store.tables import metadata
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    """An engine of the test's own, beside the store's."""
+    """A separate engine beside the store's."""
     engine = create_engine(database_url)
     yield engine
     engine.dispose()
@@ -64,7 +64,7 @@ def tables(engine: Engine) -> set[str]:
 def test_a_fresh_database_has_exactly_the_tables_that_the_store_knows(
     store: Store, engine: Engine
 ) -> None:
-    """Names, columns, types, keys and indexes: nothing missing, nothing over."""
+    """Names, columns, types, keys and indexes: nothing missing, nothing extra."""
     assert tables(engine) == {*metadata.tables, "alembic_version"}
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -73,7 +73,7 @@ def test_a_fresh_database_has_exactly_the_tables_that_the_store_knows(
 
 
 def test_the_schema_this_version_speaks_is_the_last_step() -> None:
-    """There is one last step, and `HEAD` names it."""
+    """There is one last migration, and `HEAD` names it."""
     settings = Config()
     (folder,) = migrations.__path__
     settings.set_main_option("script_location", folder)
@@ -83,7 +83,7 @@ def test_the_schema_this_version_speaks_is_the_last_step() -> None:
 def test_athletes_of_an_older_version_keep_their_links_and_the_clock_of_24_hours(
     database_url: str, engine: Engine
 ) -> None:
-    """A row that knew of neither is one of which no link was closed."""
+    """Without these columns no link was closed."""
     upgrade_to(engine, "0003")
     known = [column for column in metadata.tables["athlete"].columns if column.name not in NEW]
     row = {
@@ -114,7 +114,7 @@ def test_athletes_of_an_older_version_keep_their_links_and_the_clock_of_24_hours
 def test_files_that_could_not_be_read_then_are_read_again(
     database_url: str, engine: Engine
 ) -> None:
-    """An older version put them down as failed; what its parsers said of a file stands."""
+    """An older version marked them as failed; a parser's verdict on a file stays."""
     upgrade_to(engine, "0010")
     reasons = {
         "slow": "reading it took longer than 20 s",
@@ -138,10 +138,10 @@ def test_files_that_could_not_be_read_then_are_read_again(
 def test_each_athlete_of_an_older_version_gets_a_name_for_links_of_their_own(
     database_url: str, engine: Engine
 ) -> None:
-    """Those who are here are found by the number that links had; who comes later is not."""
+    """Existing athletes are found by the number in old links; later ones aren't."""
     older.make_0007(engine)
     with closing(Store.open(database_url)) as store, store.transaction() as tx:
-        if store.file is None:  # the made rows took their numbers without asking for them
+        if store.file is None:  # the inserted rows didn't use the sequence
             tx.connection.execute(text("SELECT setval('athlete_id_seq', 3)"))
         old = tx.athletes.all()
         assert [one.name for one in old] == ["Ann", "Ben", "Cleo"]
@@ -156,14 +156,14 @@ def test_each_athlete_of_an_older_version_gets_a_name_for_links_of_their_own(
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """Simulates the end of the process."""
 
 
 @pytest.mark.parametrize("after", [1, 5, 12, 25])
 def test_an_upgrade_killed_half_way_comes_up_again(
     database_url: str, engine: Engine, after: int
 ) -> None:
-    """What the dead process had done is undone, and the next one does it all."""
+    """The dead process's changes are rolled back, and the next one does it all."""
     statements = 0
 
     def kill(_: Connection, __: object, statement: str, *___: object) -> None:
@@ -207,7 +207,7 @@ def test_two_that_open_a_fresh_database_at_once_both_get_it(database_url: str) -
 def test_a_database_of_a_newer_version_is_refused_in_one_line(
     store: Store, database_url: str, version: str
 ) -> None:
-    """It says what to do, and touches nothing."""
+    """The message says what to do, and nothing is changed."""
     with store.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": version})
     with pytest.raises(StoreError, match="newer") as refused:
@@ -219,7 +219,7 @@ def test_a_database_of_a_newer_version_is_refused_in_one_line(
 def test_what_an_older_database_holds_is_found_by_the_new_indexes(
     database_url: str, engine: Engine
 ) -> None:
-    """Athletes by their folders, runs that were dated in the future, alerts before the rest."""
+    """Athletes by folder, runs dated in the future, alerts first."""
     settings = Config()
     (folder,) = migrations.__path__
     settings.set_main_option("script_location", folder)
@@ -261,7 +261,7 @@ _AN_OLDER_ONE = (
 
 
 class TestServicesOfAnOlderVersion:
-    """Everything that stood in the tables of each service stands in those of all."""
+    """Rows of each service's old tables are moved to the shared ones."""
 
     @pytest.fixture
     def upgraded(self, database_url: str, engine: Engine) -> Iterator[Store]:
@@ -271,7 +271,7 @@ class TestServicesOfAnOlderVersion:
 
     @pytest.mark.parametrize("source", ["strava", "garmin"])
     def test_credentials_stand_as_they_did(self, upgraded: Store, source: str) -> None:
-        """Alive, leased and dead ones: what they hold, when they are due, how far is read."""
+        """Valid, leased and dead ones: their content, due times, and read positions."""
         with upgraded.transaction() as tx:
             rows = tx.source(source)
             for one in tx.athletes.all():
@@ -298,7 +298,7 @@ class TestServicesOfAnOlderVersion:
             assert rows.lease(ann, now=THEN, until=later)
 
     def test_who_is_due_is_due_still(self, upgraded: Store) -> None:
-        """Nobody is asked again, nobody is passed over, and the dead are left in peace."""
+        """Nobody is polled twice or skipped, and dead grants aren't polled."""
         with upgraded.reading() as tx:
             for source in ("strava", "garmin"):
                 assert tx.source(source).due(THEN) == ()
@@ -307,7 +307,7 @@ class TestServicesOfAnOlderVersion:
             assert tx.source("strava").with_history_due(THEN - 450 * DAY) == ()
 
     def test_activities_and_files_stand_as_they_did(self, upgraded: Store) -> None:
-        """What was edited, what can't be read and why, which files are due, read or given up."""
+        """Edited activities, unreadable ones with reasons, files that are due, read or given up."""
         with upgraded.reading() as tx:
             for one in tx.athletes.all():
                 ids = [str(10 * one.id + m) for m in (1, 2, 3)]
@@ -328,7 +328,7 @@ class TestServicesOfAnOlderVersion:
             assert due.external_id == "11"
 
     def test_events_limits_and_the_subscription_stand_as_they_did(self, upgraded: Store) -> None:
-        """Nothing that a webhook told is lost, and no call is made too many."""
+        """No webhook event is lost, and no call is made too many."""
         with upgraded.reading() as tx:
             rows = tx.source("strava")
             told = {(one.id, i) for one in tx.athletes.all()
@@ -349,7 +349,7 @@ class TestServicesOfAnOlderVersion:
     def test_killed_at_any_statement_it_is_done_whole_by_the_next_start(
         self, database_url: str, engine: Engine
     ) -> None:
-        """The old tables stand as they did until the new ones hold everything."""
+        """The old tables stay as they are until the new ones hold everything."""
         older.make_0007(engine)
         before = tables(engine)
         statements = count = 0
@@ -381,7 +381,7 @@ class TestServicesOfAnOlderVersion:
 
 
 def _as_before(one: SeenActivity) -> dict[str, Any]:
-    """An activity in the words of the older version; when it was seen isn't among ours."""
+    """An activity with the old version's columns, without the time it was seen."""
     return {
         "athlete_id": one.external_id and int(one.external_id) // 10,
         "external_id": one.external_id, "started_at": one.started_at, "payload": one.payload,

@@ -1,4 +1,4 @@
-"""`move-to`: a SQLite database in PostgreSQL, whole or not yet, every row compared."""
+"""`move-to`: a SQLite database is moved to PostgreSQL completely, with every row compared."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ NAMES = ("Ann", "Ärzte Zürich", "ann-2", "Ben")
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A SQLite database with something in most of its tables."""
+    """A SQLite database with rows in most of its tables."""
     file = tmp_path / "data" / "easeback.db"
     with closing(Store.open(f"sqlite:///{file}")) as store, store.transaction() as tx:
         for name in NAMES:
@@ -53,7 +53,7 @@ def target(postgres_url: str) -> Iterator[Store]:
 
 
 def move(source: Path, target: Store) -> int:
-    """All of it; how many rows."""
+    """Move everything; returns the number of rows."""
     with closing(Move(source, target)) as moving:
         moving.begin()
         steps = sum(moving.copy()) + sum(moving.verify())
@@ -78,7 +78,7 @@ def content(store: Store) -> dict[str, list[tuple[object, ...]]]:
 
 
 def test_every_row_is_there_and_nothing_else(source: Path, target: Store) -> None:
-    """Text in any alphabet, bytes, instants and lists as they were."""
+    """Text in any alphabet, bytes, times and lists are unchanged."""
     rows = move(source, target)
     with closing(Store.open(f"sqlite:///{source}")) as store:
         assert content(target) == content(store)
@@ -87,7 +87,7 @@ def test_every_row_is_there_and_nothing_else(source: Path, target: Store) -> Non
 
 
 def test_new_rows_go_on_where_the_old_ones_ended(source: Path, target: Store) -> None:
-    """Also after one that was taken out: an id is never given twice."""
+    """Also after a deleted one: an id is never reused."""
     move(source, target)
     with target.transaction() as tx:
         added = tx.athletes.add(Athlete(0, "New", "n@example.org", ADDED))
@@ -97,7 +97,7 @@ def test_new_rows_go_on_where_the_old_ones_ended(source: Path, target: Store) ->
 
 @pytest.mark.parametrize("batches", [1, 3, 6, 9])
 def test_a_move_that_was_killed_goes_on(source: Path, target: Store, batches: int) -> None:
-    """At any batch; meanwhile nobody takes the half for the whole."""
+    """At any batch; until then nobody mistakes the half for the whole."""
     with closing(Move(source, target)) as moving:
         moving.begin()
         list(islice(moving.copy(), batches))
@@ -108,7 +108,7 @@ def test_a_move_that_was_killed_goes_on(source: Path, target: Store, batches: in
 
 
 def test_a_row_that_differs_is_noticed(source: Path, target: Store) -> None:
-    """The move isn't whole then, and says what to do."""
+    """Then the move is incomplete, and the message says what to do."""
     with closing(Move(source, target)) as moving:
         moving.begin()
         list(moving.copy())
@@ -120,7 +120,7 @@ def test_a_row_that_differs_is_noticed(source: Path, target: Store) -> None:
 
 
 def test_only_an_empty_database_is_moved_into(source: Path, target: Store, tmp_path: Path) -> None:
-    """Or one that holds a part of this very move."""
+    """Or one with a part of this very move."""
     other = tmp_path / "other.db"
     with closing(sqlite3.connect(source)) as database, closing(sqlite3.connect(other)) as copy:
         database.backup(copy)
@@ -140,7 +140,7 @@ def test_only_an_empty_database_is_moved_into(source: Path, target: Store, tmp_p
 
 
 def test_the_command_says_what_to_set(source: Path, postgres_url: str, tmp_path: Path) -> None:
-    """And leaves the SQLite file as it was."""
+    """The SQLite file is unchanged."""
     before = source.read_bytes()
     done = easeback("move-to", postgres_url, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -155,7 +155,7 @@ def test_the_command_says_what_to_set(source: Path, postgres_url: str, tmp_path:
 def test_the_address_with_its_password_stays_off_the_command_line(
     way: str, source: Path, postgres_url: str, tmp_path: Path
 ) -> None:
-    """Where the shell's history and every process list would have it."""
+    """On it the shell's history and process lists would show it."""
     assert source.is_file()
     (tmp_path / "address").write_text(f"{postgres_url}\n")
     given = postgres_url if way == "standard input" else ""
@@ -171,7 +171,7 @@ def test_the_address_with_its_password_stays_off_the_command_line(
     ["postgresql+psycopg://u:hunter2@127.0.0.1:1/x", "postgresql://127.0.0.1:1/x?password=hunter2"],
 )
 def test_a_password_on_the_command_line_is_refused(address: str, tmp_path: Path) -> None:
-    """With what to do, and without the password; nobody is asked."""
+    """The message says what to do, without the password; no connection is made."""
     done = easeback("move-to", address, cwd=tmp_path)
     assert done.returncode == 2
     assert "EASEBACK_MOVE_TO" in done.stderr
@@ -180,7 +180,7 @@ def test_a_password_on_the_command_line_is_refused(address: str, tmp_path: Path)
 
 
 def test_no_address_at_all_is_wrong_usage(tmp_path: Path) -> None:
-    """Nobody sits at a terminal to be asked, and nothing is given."""
+    """There is no terminal to ask at, and standard input is empty."""
     done = easeback("move-to", cwd=tmp_path)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
 
@@ -188,7 +188,7 @@ def test_no_address_at_all_is_wrong_usage(tmp_path: Path) -> None:
 def test_a_worker_keeps_its_database_from_being_moved(
     source: Path, postgres_url: str, tmp_path: Path
 ) -> None:
-    """In one line that names it."""
+    """In one line that names the worker."""
     with closing(Store.open(f"sqlite:///{source}")) as store, store.sole_worker():
         done = easeback("move-to", postgres_url, cwd=tmp_path)
     assert done.returncode == 1
@@ -209,7 +209,7 @@ def test_nobody_works_on_half_a_move(source: Path, target: Store, tmp_path: Path
 
 
 def test_it_moves_from_sqlite_alone(postgres_url: str, tmp_path: Path) -> None:
-    """Whoever is on PostgreSQL already is told so; so is who has nothing to move."""
+    """Already on PostgreSQL, or without a database: the message says so."""
     env = {"EASEBACK_DATABASE_URL": postgres_url}
     assert "PostgreSQL already" in easeback("move-to", postgres_url, cwd=tmp_path, env=env).stderr
     assert "no SQLite database" in easeback("move-to", postgres_url, cwd=tmp_path).stderr

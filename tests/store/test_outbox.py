@@ -1,4 +1,4 @@
-"""The outbox: every state a mail goes through, and how long it waits in between."""
+"""The outbox: every state of a mail, and the waits in between."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -39,7 +39,7 @@ def states(tx: Transaction) -> list[str]:
 
 
 def test_a_mail_goes_from_queued_over_the_dot_to_sent(store: Store) -> None:
-    """Each step is one that only the state before it allows."""
+    """Each step is allowed only in the state before it."""
     with store.transaction() as tx:
         queue(tx, "a")
         letter = claimed(tx)
@@ -56,7 +56,7 @@ def test_a_mail_goes_from_queued_over_the_dot_to_sent(store: Store) -> None:
 
 
 def test_the_same_key_is_queued_once(store: Store) -> None:
-    """Also when the first one was sent long ago."""
+    """Also if the first one was sent long ago."""
     with store.transaction() as tx:
         assert queue(tx, "a") is not None
         assert queue(tx, "a") is None
@@ -66,7 +66,7 @@ def test_the_same_key_is_queued_once(store: Store) -> None:
 
 
 def test_alerts_go_before_weekly_mails_and_the_longest_due_before_the_rest(store: Store) -> None:
-    """A warning is for today, a summary can wait its turn."""
+    """A warning is urgent, a summary can wait."""
     with store.transaction() as tx:
         queue(tx, "weekly", kind="weekly", now=NOW - MINUTE)
         queue(tx, "second")
@@ -75,7 +75,7 @@ def test_alerts_go_before_weekly_mails_and_the_longest_due_before_the_rest(store
 
 
 def test_retries_wait_from_a_minute_to_four_hours(store: Store) -> None:
-    """Each wait is twice the one before it, up to the longest."""
+    """Each wait is twice as long as the previous one, up to the longest."""
     waits, now = [], NOW
     with store.transaction() as tx:
         queue(tx, "a")
@@ -94,7 +94,7 @@ def test_retries_wait_from_a_minute_to_four_hours(store: Store) -> None:
 def test_a_mail_nobody_takes_is_tried_until_it_expires(
     store: Store, kind: MailKind, worth: timedelta
 ) -> None:
-    """The last try is made as it expires; then it's dead, with the reason."""
+    """The last try is at its expiry; then it's dead, with the reason."""
     with store.transaction() as tx:
         queue(tx, "a", kind=kind)
         now = last = NOW
@@ -107,7 +107,7 @@ def test_a_mail_nobody_takes_is_tried_until_it_expires(
 
 
 def test_a_mail_that_slept_past_its_time_is_not_sent(store: Store) -> None:
-    """A laptop that wakes after a week sends no recovery days of last week."""
+    """A laptop that wakes after a week doesn't send last week's recovery days."""
     with store.transaction() as tx:
         queue(tx, "old alert")
         queue(tx, "old weekly", kind="weekly")
@@ -120,7 +120,7 @@ def test_a_mail_that_slept_past_its_time_is_not_sent(store: Store) -> None:
 
 
 def test_what_was_not_tried_keeps_its_place(store: Store) -> None:
-    """The server was down: nobody who came later goes before it."""
+    """The server was down: later mails don't overtake it."""
     with store.transaction() as tx:
         queue(tx, "first")
         queue(tx, "second", now=NOW + MINUTE)
@@ -129,7 +129,7 @@ def test_what_was_not_tried_keeps_its_place(store: Store) -> None:
 
 
 def test_a_recipient_gets_one_mail_at_a_time(store: Store) -> None:
-    """The next one waits for the first, as their server may hang; others' go."""
+    """The next one waits for the first, as their server may hang; others' mails are sent."""
     with store.transaction() as tx:
         for key in ("a", "b"):
             queue(tx, key)
@@ -169,7 +169,7 @@ def test_a_login_failure_burns_no_attempt(store: Store) -> None:
 def test_what_a_crash_left_half_sent_goes_out_again(
     store: Store, die: Callable[[Transaction, OutboxMail], None], perhaps_twice: bool
 ) -> None:
-    """Only what stood at the dot may have gone out before, and is flagged."""
+    """Only a mail at the dot may have been sent before, and is flagged."""
     with store.transaction() as tx:
         queue(tx, "a")
         die(tx, claimed(tx))
@@ -180,7 +180,7 @@ def test_what_a_crash_left_half_sent_goes_out_again(
 
 
 def test_held_mail_stays_until_somebody_lets_it_go(store: Store) -> None:
-    """The operator's word stands above the clock."""
+    """Whatever the time."""
     with store.transaction() as tx:
         queue(tx, "a")
         tx.connection.exec_driver_sql("UPDATE outbox SET state = 'held'")
@@ -191,7 +191,7 @@ def test_held_mail_stays_until_somebody_lets_it_go(store: Store) -> None:
 
 
 def test_old_mails_are_emptied_and_young_ones_are_not(store: Store) -> None:
-    """What was sent a month ago needs no words any more; its key stays."""
+    """The content of mails sent a month ago isn't needed; their keys stay."""
     with store.transaction() as tx:
         for key, sent_at in (("old", NOW - timedelta(days=31)), ("young", NOW)):
             queue(tx, key, now=sent_at)
@@ -201,7 +201,7 @@ def test_old_mails_are_emptied_and_young_ones_are_not(store: Store) -> None:
 
 
 def test_forgetting_an_athlete_forgets_their_mail(store: Store) -> None:
-    """Nobody else's."""
+    """And nobody else's."""
     with store.transaction() as tx:
         anna = tx.athletes.add(Athlete(0, "Anna", "anna@example.org", ADDED))
         queue(tx, "for the operator")

@@ -1,4 +1,4 @@
-"""What is stored for plans: when they changed, since when a calendar is open, the race told."""
+"""What is stored for plans: the last change, since when a calendar is open, the mailed race."""
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -19,7 +19,7 @@ def mira(store: Store) -> Athlete:
 
 
 def test_settings_and_answers_change_the_plan_and_no_clock_takes_that_back(store: Store) -> None:
-    """Before anything has changed it is as old as the athlete."""
+    """Before any change it's as old as the athlete."""
     who = mira(store)
     with store.transaction() as tx:
         assert tx.athletes.plan_changed_at(who) == THEN
@@ -32,7 +32,7 @@ def test_settings_and_answers_change_the_plan_and_no_clock_takes_that_back(store
 
 
 def test_a_recording_changes_the_plan_when_it_is_saved_but_not_by_its_title(store: Store) -> None:
-    """What is saved as it was changes nothing either."""
+    """Saving unchanged settings changes nothing either."""
     who, saves = mira(store), 0
     run = Recording("strava", "1", THEN, THEN.date(), 5000.0, 1800.0, 1800.0, title="Morning")
 
@@ -50,7 +50,7 @@ def test_a_recording_changes_the_plan_when_it_is_saved_but_not_by_its_title(stor
 
 
 def test_the_calendar_is_closed_by_itself_or_with_all_links(store: Store) -> None:
-    """Its own closing leaves the other links open; one made from then on is good."""
+    """Closing it leaves the other links open; one made from then on is valid."""
     who = mira(store)
     with store.transaction() as tx:
         first = tx.athletes.calendar_from(who)
@@ -68,7 +68,7 @@ def test_the_calendar_is_closed_by_itself_or_with_all_links(store: Store) -> Non
 
 
 def test_a_weeks_mail_knows_the_race_it_told_of(store: Store) -> None:
-    """A week that was skipped told of none, and so does one before there was a race."""
+    """A skipped week's mail had no race, and neither had one before there was a race."""
     who, week = replace(mira(store), race=RACE), date(2026, 11, 16)
     with store.transaction() as tx:
         tx.progress.save_week(replace(who, race=None), week - WEEK, state="queued")

@@ -1,4 +1,4 @@
-"""The practice's rows on either database: what is in them, and what they ask of the database."""
+"""The practice's rows on either database: their content, and the number of statements."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ def add(tx: Transaction, name: str) -> Athlete:
 def rows(store: Store) -> dict[str, PracticeRow]:
     with store.reading() as tx:
         found = {row.name: row for row in tx.practice.rows(NOW)}
-        for row in found.values():  # one athlete's is the same
+        for row in found.values():  # one athlete's row is the same
             athlete = tx.athletes.by_id(row.id)
             assert athlete is not None
             assert tx.practice.row(athlete, NOW) == row
@@ -38,7 +38,7 @@ def back(days: int) -> date:
 
 
 def test_a_row_says_what_is_stored(store: Store) -> None:
-    """Beside one athlete with everything stands one with nothing."""
+    """One athlete with everything, and one with nothing."""
     with store.transaction() as tx:
         anna, _ = add(tx, "Anna"), add(tx, "Ben")
         run = Recording("inbox", "1", NOW, back(3), 8_000.0, 2_700.0, 2_700.0)
@@ -73,7 +73,7 @@ def test_a_row_says_what_is_stored(store: Store) -> None:
 
 
 def test_what_does_not_count_is_not_in_a_row(store: Store) -> None:
-    """A run that was put aside, and a finding that was withdrawn though it was mailed."""
+    """A quarantined run, and a finding that was withdrawn after being mailed."""
     with store.transaction() as tx:
         anna = add(tx, "Anna")
         for number, (day, km) in enumerate(((back(9), 8.0), (back(2), 900.0))):
@@ -90,7 +90,7 @@ def test_what_does_not_count_is_not_in_a_row(store: Store) -> None:
 
 
 def test_who_is_fine_again_has_no_diary_there(store: Store) -> None:
-    """Unless a red flag was ticked beside it."""
+    """Unless a red flag was ticked with it."""
     with store.transaction() as tx:
         for name, last in (
             ("Fine", CheckIn(back(1), "fine")),
@@ -109,7 +109,7 @@ def test_who_is_fine_again_has_no_diary_there(store: Store) -> None:
 def test_a_mail_that_failed_is_told_until_another_went_or_the_address_is_another(
     store: Store,
 ) -> None:
-    """Since the first of them that failed; a mail to the therapist isn't theirs."""
+    """Since the first failed one; a mail to the therapist isn't the athlete's."""
     with store.transaction() as tx:
         anna, ben, cem = add(tx, "Anna"), add(tx, "Ben"), add(tx, "Cem")
         for athlete in (anna, ben, cem):
@@ -127,7 +127,7 @@ def test_a_mail_that_failed_is_told_until_another_went_or_the_address_is_another
 
 @contextmanager
 def statements_of_rows(store: Store) -> Iterator[list[int]]:
-    """How many rows came of how many statements."""
+    """The number of rows, and of the statements that fetched them."""
     said: list[int] = []
     with store.reading() as tx, counted(store) as told:
         yield said
@@ -136,7 +136,7 @@ def statements_of_rows(store: Store) -> Iterator[list[int]]:
 
 @pytest.mark.parametrize("number", [3, 3_000])
 def test_the_statements_are_the_same_however_many_there_are(store: Store, number: int) -> None:
-    """Five; at 3,000 as at 3."""
+    """Five, for 3,000 athletes as for 3."""
     with store.transaction() as tx:
         first = add(tx, "Athlete 0")
         columns = (

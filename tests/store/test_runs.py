@@ -1,4 +1,4 @@
-"""The runs' shelf: however recordings come, change and go, the runs are what they should be."""
+"""The runs in the store: correct after recordings arrive, change and go in any order."""
 
 from dataclasses import replace
 from datetime import date, time, timedelta
@@ -33,7 +33,7 @@ def kept(tx: Transaction, who: Athlete) -> list[tuple[float, tuple[str, ...]]]:
 
 
 def test_the_same_recording_twice_is_one_run(store: Store) -> None:
-    """The second time nothing is touched, so nothing needs judging."""
+    """The second time nothing changes, so nothing needs judging."""
     with store.transaction() as tx:
         anna = athlete(tx, "Anna")
         first, again = save(tx, anna, WATCH), save(tx, anna, WATCH)
@@ -45,7 +45,7 @@ def test_the_same_recording_twice_is_one_run(store: Store) -> None:
 
 
 def test_every_order_of_sources_gives_one_run_with_the_same_facts(store: Store) -> None:
-    """Watch, Strava, archive: six orders, one outcome."""
+    """Watch, Strava, archive: six orders, one result."""
     outcomes = set()
     with store.transaction() as tx:
         for number, order in enumerate(permutations([WATCH, STRAVA, ARCHIVE])):
@@ -58,7 +58,7 @@ def test_every_order_of_sources_gives_one_run_with_the_same_facts(store: Store) 
 
 
 def test_two_athletes_never_share_a_run(store: Store) -> None:
-    """The same file of two athletes, who may have run together, is a run of each."""
+    """The same file from two athletes is a run of each."""
     with store.transaction() as tx:
         anna, ben = athlete(tx, "Anna"), athlete(tx, "Ben")
         save(tx, anna, WATCH)
@@ -69,7 +69,7 @@ def test_two_athletes_never_share_a_run(store: Store) -> None:
 
 
 def test_a_thousand_runs_of_two_who_run_together_stay_each_ones_own(store: Store) -> None:
-    """The same hour, the same way, another source: none of 1,000 pairs is merged."""
+    """The same hour and route, another source: none of 1,000 pairs is merged."""
     days = [TODAY - timedelta(days=back) for back in range(1000)]
     with store.transaction() as tx:
         anna, ben = athlete(tx, "Anna"), athlete(tx, "Ben")
@@ -80,7 +80,7 @@ def test_a_thousand_runs_of_two_who_run_together_stay_each_ones_own(store: Store
 
 
 def test_legs_of_one_file_are_runs_of_their_own(store: Store) -> None:
-    """A file's second leg is another run, also when the file comes by a second way."""
+    """A file's second leg is another run, also when the file comes from a second source."""
     legs = [
         recording(km=5.0, sha256="ab", external_id="ab"),
         recording(km=4.0, at=time(7), sha256="ab", external_id="ab:1", leg=1),
@@ -93,7 +93,7 @@ def test_legs_of_one_file_are_runs_of_their_own(store: Store) -> None:
 
 
 def test_a_deleted_recording_takes_its_run_along_unless_another_tells_of_it(store: Store) -> None:
-    """What Strava deletes the watch's file still proves."""
+    """A run deleted at Strava stays if the watch's file has it."""
     with store.transaction() as tx:
         anna = athlete(tx, "Anna")
         save(tx, anna, WATCH, STRAVA)
@@ -106,7 +106,7 @@ def test_a_deleted_recording_takes_its_run_along_unless_another_tells_of_it(stor
 
 
 def test_an_edit_moves_its_run_to_another_day(store: Store) -> None:
-    """Both the day it left and the day it came to are touched."""
+    """Both the old day and the new one are touched."""
     yesterday = TODAY - timedelta(days=1)
     with store.transaction() as tx:
         anna = athlete(tx, "Anna")
@@ -122,7 +122,7 @@ def test_an_edit_moves_its_run_to_another_day(store: Store) -> None:
 
 @pytest.mark.parametrize("seconds", [-30, 30], ids=["starting before", "starting after"])
 def test_an_edit_that_parts_two_recordings_leaves_a_run_of_each(store: Store, seconds: int) -> None:
-    """Moved to the evening at Strava it's no longer the watch's, whichever of them starts first."""
+    """Moved to the evening at Strava it's no longer the watch's, whichever starts first."""
     strava = replace(STRAVA, started_at=WATCH.started_at + timedelta(seconds=seconds))
     with store.transaction() as tx:
         anna = athlete(tx, "Anna")
@@ -133,7 +133,7 @@ def test_an_edit_that_parts_two_recordings_leaves_a_run_of_each(store: Store, se
 
 
 def test_a_deleted_go_between_parts_what_it_joined(store: Store) -> None:
-    """What began at six and at a quarter past are one run only by the recording between them."""
+    """Runs starting at six and at a quarter past are one only by the recording between them."""
     early = recording(km=10.0, source="import", external_id="early")
     between = recording(km=10.0, at=time(6, 8), source="strava", external_id="between")
     late = recording(km=10.5, at=time(6, 15), source="garmin", external_id="late")
@@ -146,7 +146,7 @@ def test_a_deleted_go_between_parts_what_it_joined(store: Store) -> None:
 
 
 def test_a_join_that_moves_a_run_to_another_day_touches_both_days(store: Store) -> None:
-    """The watch's clock says Friday, Strava's zone said Thursday: Thursday is judged anew too."""
+    """The watch's clock says Friday, Strava's zone says Thursday: Thursday is judged again too."""
     thursday = TODAY - timedelta(days=1)
     strava = replace(STRAVA, day=thursday)
     with store.transaction() as tx:
@@ -158,7 +158,7 @@ def test_a_join_that_moves_a_run_to_another_day_touches_both_days(store: Store) 
 
 
 def test_a_run_keeps_its_id_over_edits(store: Store) -> None:
-    """Findings and people name a run by its id."""
+    """Findings and edits refer to a run by its id."""
     with store.transaction() as tx:
         anna = athlete(tx, "Anna")
         save(tx, anna, STRAVA)
@@ -180,7 +180,7 @@ def test_a_run_keeps_its_id_over_edits(store: Store) -> None:
 def test_implausible_runs_are_kept_and_not_counted(
     store: Store, odd: Recording, reason: str
 ) -> None:
-    """A quarantined run is listed with its reason, and counts nowhere."""
+    """A quarantined run is listed with its reason and doesn't count."""
     with store.transaction() as tx:
         anna = athlete(tx, "Anna")
         save(tx, anna, odd)
@@ -190,7 +190,7 @@ def test_implausible_runs_are_kept_and_not_counted(
 
 
 def test_a_run_of_tomorrow_counts_once_it_is_tomorrow(store: Store) -> None:
-    """Only what was wrong because of the date is released."""
+    """Only runs quarantined for their date are released."""
     later = recording(TODAY + timedelta(days=2))
     with store.transaction() as tx:
         anna = athlete(tx, "Anna")
@@ -201,7 +201,7 @@ def test_a_run_of_tomorrow_counts_once_it_is_tomorrow(store: Store) -> None:
 
 
 def test_more_recordings_than_a_statement_has_room_for_are_saved_at_once(store: Store) -> None:
-    """A long history in one go: nothing is lost on the way."""
+    """A long history in one go loses nothing."""
     many = [recording(TODAY - timedelta(days=back), 5.0) for back in range(3000)]
     with store.transaction() as tx:
         anna = athlete(tx, "Anna")
@@ -211,7 +211,7 @@ def test_more_recordings_than_a_statement_has_room_for_are_saved_at_once(store: 
 
 
 def test_what_is_plausible_follows_the_rules(database_url: str) -> None:
-    """Where 50 km is the most that's allowed an ultra is quarantined, elsewhere it counts."""
+    """With a limit of 50 km an ultra is quarantined, otherwise it counts."""
     ultra = recording(km=60.0)
     for longest_m, counted in ((50_000.0, 0), (300_000.0, 1)):
         store = Store.open(database_url, rules=Rules(plausible_max_m=longest_m))
@@ -223,7 +223,7 @@ def test_what_is_plausible_follows_the_rules(database_url: str) -> None:
 
 
 def test_the_metres_up_stay_with_recording_and_run(store: Store) -> None:
-    """A run whose recordings tell none has none; a recording that tells them later brings them."""
+    """A run whose recordings have no climb has none; one added later brings it."""
     with store.transaction() as tx:
         anna = athlete(tx, "Anna")
         save(tx, anna, WATCH)

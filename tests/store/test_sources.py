@@ -1,4 +1,4 @@
-"""One service's rows: credentials that can't cross, leases, events, what forgetting leaves."""
+"""A service's rows: concurrent credentials, leases, events, and what forgetting leaves."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -49,14 +49,14 @@ def connect(tx: Transaction, athlete: Athlete, account_id: str = "80001") -> Non
 
 
 def test_the_migrations_make_the_tables_that_the_code_speaks_of(store: Store) -> None:
-    """Nothing is missing, left over or of another type."""
+    """Nothing is missing, extra or of another type."""
     with store.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
 class TestGrants:
     def test_a_refresh_is_kept_once(self, store: Store, athlete: Athlete) -> None:
-        """Of two refreshes of the same grant the second finds another version there."""
+        """The second of two refreshes of the same grant finds another version."""
         with store.transaction() as tx:
             connect(tx, athlete)
             assert tx.source("strava").renew(athlete, version=1, encrypted=b"one", expires_at=NOW)
@@ -70,7 +70,7 @@ class TestGrants:
     def test_a_refresh_that_was_under_way_does_not_replace_a_new_connection(
         self, store: Store, athlete: Athlete
     ) -> None:
-        """The runner connected again in the middle: the new grant stays, alive."""
+        """The runner connected again meanwhile: the new grant stays valid."""
         with store.transaction() as tx:
             connect(tx, athlete)
             connect(tx, athlete)
@@ -92,7 +92,7 @@ class TestGrants:
     def test_connecting_the_same_account_again_goes_on_reading_where_it_stood(
         self, store: Store, athlete: Athlete
     ) -> None:
-        """Another account begins anew."""
+        """Another account starts from the beginning."""
         with store.transaction() as tx:
             connect(tx, athlete)
             tx.source("strava").save_standing(athlete, asdict(Standing(NOW, NOW, NOW, None, 0)))
@@ -104,7 +104,7 @@ class TestGrants:
     def test_a_lease_is_held_by_one_until_it_ends_or_is_given_back(
         self, store: Store, athlete: Athlete
     ) -> None:
-        """A worker that died holds nothing for ever."""
+        """A dead worker's lease ends."""
         with store.transaction() as tx:
             connect(tx, athlete)
             assert tx.source("strava").lease(athlete, now=NOW, until=NOW + MINUTE)
@@ -114,7 +114,7 @@ class TestGrants:
             assert tx.source("strava").lease(athlete, now=NOW, until=NOW + MINUTE)
 
     def test_forgetting_leaves_nothing(self, store: Store, athlete: Athlete) -> None:
-        """Grant, activities and wishes are gone."""
+        """Grant, activities and events are gone."""
         with store.transaction() as tx:
             connect(tx, athlete)
             tx.source("strava").save_seen(athlete, [SeenActivity("1", NOW, "{}")], now=NOW)
@@ -126,7 +126,7 @@ class TestGrants:
 
 
 def test_what_the_rooms_hand_over_comes_back_as_it_was(store: Store, athlete: Athlete) -> None:
-    """Standing and limits are saved by name; every field of theirs has its place."""
+    """Standing and limits are stored by name; every field has its column."""
     standing = Standing(NOW, NOW - MINUTE, NOW - 2 * MINUTE, NOW - 3 * MINUTE, 4)
     limit = Windows(NOW, Limit(100, 1000, 7, 70), None, NOW + MINUTE)
     assert set(STANDING) == set(asdict(standing))
@@ -140,7 +140,7 @@ def test_what_the_rooms_hand_over_comes_back_as_it_was(store: Store, athlete: At
 
 
 def test_the_least_read_history_comes_first(store: Store) -> None:
-    """Backfill takes turns: whoever has been read back the least is next."""
+    """Backfill takes turns: the account read back the least is next."""
     mira, timo = add(store, "Mira"), add(store, "Timo")
     with store.transaction() as tx:
         for one, days in ((mira, 200), (timo, 100)):
@@ -176,7 +176,7 @@ class TestWishes:
 
 
 def test_a_state_is_used_once(store: Store) -> None:
-    """Until it's too old to be accepted at all."""
+    """Within its lifetime."""
     with store.transaction() as tx:
 
         def use(now: datetime) -> bool:
@@ -189,7 +189,7 @@ def test_a_state_is_used_once(store: Store) -> None:
 
 class TestSealing:
     def test_opens_what_any_of_the_keys_sealed(self) -> None:
-        """After a rotation the old key still opens, and resealing makes it dispensable."""
+        """After a rotation the old key still opens, and resealing makes it unnecessary."""
         sealed = Encrypter(["old"]).encrypt_text("token")
         rotated = Encrypter(["new", "old"])
         assert rotated.decrypt(sealed) == "token"
@@ -201,14 +201,14 @@ class TestSealing:
             Encrypter(["other"]).decrypt(Encrypter(["old"]).encrypt_text("token"))
 
     def test_nothing_of_the_secret_shows(self) -> None:
-        """Sealed is unreadable, and never the same twice."""
+        """A sealed secret is unreadable, and never sealed the same way twice."""
         encrypter = Encrypter(["key"])
         assert b"token" not in encrypter.encrypt_text("token")
         assert encrypter.encrypt_text("token") != encrypter.encrypt_text("token")
 
 
 def test_of_an_athletes_events_the_most_credible_are_kept(store: Store) -> None:
-    """What asks whether the credential lives, then what is known here, then the newest."""
+    """First events about the credential, then known activities, then the newest."""
     with store.transaction() as tx:
         mira, timo = (tx.athletes.add(Athlete(0, name, f"{name}@example.org", NOW))
                       for name in ("Mira", "Timo"))  # fmt: skip
@@ -226,7 +226,7 @@ def test_of_an_athletes_events_the_most_credible_are_kept(store: Store) -> None:
 
 
 def test_the_calls_for_events_are_counted_by_the_day(store: Store) -> None:
-    """So many a day for each athlete, the last of them perhaps for several at once."""
+    """A number a day for each athlete, the last of them perhaps for several events."""
     with store.transaction() as tx:
         mira = tx.athletes.add(Athlete(0, "Mira", "mira@example.org", NOW))
         rows = tx.source("strava")
@@ -241,7 +241,7 @@ def test_the_calls_for_events_are_counted_by_the_day(store: Store) -> None:
 
 
 def test_a_lease_for_an_event_counts_its_call(store: Store) -> None:
-    """In one step: where no call is left today, or another has the credential, nothing is taken."""
+    """In one step: without a call left today, or with the lease taken, there's none."""
     with store.transaction() as tx:
         mira = tx.athletes.add(Athlete(0, "Mira", "mira@example.org", NOW))
         rows = tx.source("strava")
@@ -259,7 +259,7 @@ def test_a_lease_for_an_event_counts_its_call(store: Store) -> None:
 def test_a_lease_brings_the_rate_limit_and_nobody_else_counts_meanwhile(
     store: Store, athlete: Athlete
 ) -> None:
-    """Its row is locked until the end of the transaction; where nothing is known there is none."""
+    """Its row is locked until the end of the transaction; there is none before the first answer."""
     with store.transaction() as tx:
         connect(tx, athlete)
         leased = tx.source("strava").lease(athlete, now=NOW, until=NOW + MINUTE)
@@ -277,7 +277,7 @@ def test_a_lease_brings_the_rate_limit_and_nobody_else_counts_meanwhile(
 def test_an_event_that_is_due_comes_with_what_is_known_of_its_activity(
     store: Store, athlete: Athlete
 ) -> None:
-    """None where it was never seen."""
+    """None if it was never seen."""
     seen = SeenActivity("1", NOW, "{}", edited=True)
     with store.transaction() as tx:
         rows = tx.source("strava")
@@ -287,7 +287,7 @@ def test_an_event_that_is_due_comes_with_what_is_known_of_its_activity(
 
 
 def test_what_a_sound_source_does_not_show_is_told_once(store: Store, athlete: Athlete) -> None:
-    """And again only after it showed everything, or where the words are others."""
+    """Again only after everything was shown, or if the message differs."""
 
     def told(state: SourceState) -> bool:
         with store.transaction() as tx:

@@ -1,4 +1,4 @@
-"""A service with files, on both databases: keys that can't cross, files newest first, one limit."""
+"""A service with files, on both databases: concurrent keys, files newest first, one limit."""
 
 import threading
 from dataclasses import replace
@@ -33,7 +33,7 @@ def seen(number: int, **more: object) -> SeenActivity:
 def test_a_token_that_was_under_way_does_not_replace_a_new_key(
     store: Store, athlete: Athlete
 ) -> None:
-    """The runner gave another key in the middle: that one stays, alive."""
+    """The runner gave another key meanwhile: that one stays valid."""
     with store.transaction() as tx:
         connect(tx, athlete, b"old")
         connect(tx, athlete, b"new")
@@ -49,7 +49,7 @@ def test_a_token_that_was_under_way_does_not_replace_a_new_key(
 def test_a_dead_key_is_not_asked_with_until_another_is_given(
     store: Store, athlete: Athlete
 ) -> None:
-    """Neither for what's new nor for files."""
+    """Neither for new activities nor for files."""
     with store.transaction() as tx:
         connect(tx, athlete)
         tx.source("garmin").save_seen(athlete, [seen(1)], now=NOW)
@@ -61,7 +61,7 @@ def test_a_dead_key_is_not_asked_with_until_another_is_given(
 
 
 def test_a_key_is_held_by_one_worker_at_a_time(store: Store, athlete: Athlete) -> None:
-    """Until it's released, or the time is over."""
+    """Until it's released or expires."""
     with store.transaction() as tx:
         connect(tx, athlete)
         assert tx.source("garmin").lease(athlete, now=NOW, until=NOW + DAY)
@@ -72,7 +72,7 @@ def test_a_key_is_held_by_one_worker_at_a_time(store: Store, athlete: Athlete) -
 
 
 def test_files_are_due_newest_first_and_only_what_is_due(store: Store, athlete: Athlete) -> None:
-    """What was read, given up or put off isn't; the rest is counted."""
+    """Files that were read, given up or deferred aren't; the rest is counted."""
     with store.transaction() as tx:
         connect(tx, athlete)
         rows = [
@@ -90,7 +90,7 @@ def test_files_are_due_newest_first_and_only_what_is_due(store: Store, athlete: 
 
 
 def test_the_limit_is_stored_over_a_restart(store: Store) -> None:
-    """As it was, to the second."""
+    """Unchanged, to the second."""
     spacing = Spacing(NOW, NOW + DAY, 3)
     with store.transaction() as tx:
         assert tx.source("garmin").limit(lock=True) is None
@@ -101,7 +101,7 @@ def test_the_limit_is_stored_over_a_restart(store: Store) -> None:
 
 
 def test_workers_that_begin_at_once_take_a_moment_each(store: Store) -> None:
-    """Eight of them, on a database that knows no limit yet: eight seconds, none taken twice."""
+    """Eight workers, without a stored limit: eight different seconds."""
     taken: list[datetime] = []
     ready = threading.Barrier(8)
 
@@ -122,7 +122,7 @@ def test_workers_that_begin_at_once_take_a_moment_each(store: Store) -> None:
 
 
 def test_forgetting_an_athlete_leaves_nothing(store: Store, athlete: Athlete) -> None:
-    """Neither the key nor what was seen with it."""
+    """Neither the key nor the activities."""
     with store.transaction() as tx:
         connect(tx, athlete)
         tx.source("garmin").save_seen(athlete, [seen(1)], now=NOW)

@@ -1,4 +1,4 @@
-"""The store itself: transactions, one worker at a time, errors in words, copies."""
+"""The store itself: transactions, one worker at a time, readable errors, copies."""
 
 import os
 import sqlite3
@@ -20,7 +20,7 @@ ANNA = Athlete(0, "Anna", "anna@example.org", ADDED)
 
 
 def test_a_transaction_is_all_or_nothing(store: Store) -> None:
-    """An error at its end leaves nothing of its beginning."""
+    """An error at its end undoes its beginning."""
 
     def fail_half_way() -> None:
         with store.transaction() as tx:
@@ -34,7 +34,7 @@ def test_a_transaction_is_all_or_nothing(store: Store) -> None:
 
 
 def test_two_that_connect_to_a_fresh_database_at_once_both_get_in(tmp_path: Path) -> None:
-    """SQLite itself lets one of two fail in every thirtieth such pair; here none of 150 does."""
+    """SQLite itself lets one of two fail in every thirtieth such pair; here none of 150 fails."""
     for number in range(150):
         stores = [Store.at(f"sqlite:///{tmp_path / f'{number}.db'}") for _ in range(2)]
         together = Barrier(len(stores))
@@ -54,14 +54,14 @@ def test_two_that_connect_to_a_fresh_database_at_once_both_get_in(tmp_path: Path
 def test_a_server_that_cannot_be_reached_is_said_in_words(
     place: Callable[[Store], AbstractContextManager[object]],
 ) -> None:
-    """Also by who only wants a place at work: a worker waits for the database to come back."""
+    """Also when joining as a worker, which then waits for the database."""
     store = Store.at("postgresql+psycopg://postgres@127.0.0.1:1/none")
     with closing(store), pytest.raises(StoreError, match="can't be used"), place(store):
         pass
 
 
 def test_instants_come_back_as_utc_and_naive_ones_are_refused(store: Store) -> None:
-    """SQLite forgets time zones; nobody may notice."""
+    """SQLite drops time zones; the store restores them."""
     told = datetime(2026, 11, 20, 19, 30, tzinfo=timezone(timedelta(hours=1)))
     with store.transaction() as tx:
         tx.progress.ticked("inbox", at=told)
@@ -74,7 +74,7 @@ def test_instants_come_back_as_utc_and_naive_ones_are_refused(store: Store) -> N
 def test_a_second_worker_is_refused_and_told_who_holds_the_database(
     store: Store, database_url: str
 ) -> None:
-    """One at a time, and the next one as soon as the first has gone."""
+    """One at a time; the next one can start as soon as the first has gone."""
     other = Store.open(database_url)
     with closing(other):
         with (
@@ -102,7 +102,7 @@ def test_a_second_worker_is_refused_and_told_who_holds_the_database(
     ],
 )
 def test_a_database_that_cannot_be_opened_is_one_line_without_secrets(url: str, words: str) -> None:
-    """What is wrong and where; never the password."""
+    """What is wrong and where, without the password."""
     with pytest.raises(StoreError, match=words) as error:
         Store.open(url)
     assert "\n" not in str(error.value)
@@ -110,7 +110,7 @@ def test_a_database_that_cannot_be_opened_is_one_line_without_secrets(url: str, 
 
 
 def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
-    """And stays as it was."""
+    """And is unchanged."""
     file = tmp_path / "notes.txt"
     file.write_text("dear diary, " * 100)
     with pytest.raises(StoreError, match="not a database"):
@@ -119,12 +119,12 @@ def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
 
 
 def test_a_sound_database_passes_its_check(store: Store) -> None:
-    """On either kind; who looks finds nothing."""
+    """On either kind of database."""
     store.check()
 
 
 def test_a_damaged_database_is_found(sqlite_url: str) -> None:
-    """`doctor` looks at the whole of it."""
+    """`doctor` checks all of it."""
     Store.open(sqlite_url).close()
     file = Path(sqlite_url.removeprefix("sqlite:///"))
     sound = file.read_bytes()
@@ -139,7 +139,7 @@ def test_a_damaged_database_is_found(sqlite_url: str) -> None:
 
 
 def test_a_copy_is_whole_and_only_its_owners(sqlite_url: str, tmp_path: Path) -> None:
-    """Written while the database is in use."""
+    """Made while the database is in use."""
     copy = tmp_path / "copy.db"
     with closing(Store.open(sqlite_url)) as store:
         with store.transaction() as tx:
@@ -152,7 +152,7 @@ def test_a_copy_is_whole_and_only_its_owners(sqlite_url: str, tmp_path: Path) ->
 
 
 def test_a_copy_that_cannot_be_written_leaves_nothing(sqlite_url: str, tmp_path: Path) -> None:
-    """One line, no half file."""
+    """One line, and no partial file."""
     with closing(Store.open(sqlite_url)) as store:
         with pytest.raises(StoreError, match="can't be written"):
             store.copy_to(tmp_path / "nowhere" / "copy.db")
@@ -160,13 +160,13 @@ def test_a_copy_that_cannot_be_written_leaves_nothing(sqlite_url: str, tmp_path:
 
 
 def test_postgresql_is_copied_by_its_own_tool(postgres_url: str, tmp_path: Path) -> None:
-    """It says which."""
+    """The message names the tool."""
     with closing(Store.open(postgres_url)) as store, pytest.raises(StoreError, match="pg_dump"):
         store.copy_to(tmp_path / "copy.db")
 
 
 def test_what_is_forgotten_is_gone_from_the_file_and_its_log(sqlite_url: str) -> None:
-    """A grep finds nothing after the rows were deleted."""
+    """Its bytes can't be found after the rows were deleted."""
     with closing(Store.open(sqlite_url)) as store:
         with store.transaction() as tx:
             anna = tx.athletes.add(Athlete(0, "Needle", "needle@example.org", ADDED))
@@ -179,7 +179,7 @@ def test_what_is_forgotten_is_gone_from_the_file_and_its_log(sqlite_url: str) ->
 
 
 def test_nothing_is_written_while_reading(store: Store) -> None:
-    """Beside a writer that would fail, now and then; so it fails always, and in every test."""
+    """It would fail now and then beside a writer, so it always fails, and in every test."""
     with pytest.raises(StoreError, match="can't be"), store.reading() as tx:
         tx.progress.ticked("inbox", at=ADDED)
     with store.transaction() as tx:
@@ -200,12 +200,12 @@ def test_sqlite_is_opened_so_that_a_commit_survives_a_power_cut(sqlite_url: str)
     assert sqlite3.threadsafety > 0
 
 
-# The athletes' shelf
+# Athletes
 
 
 @pytest.mark.parametrize("alike", ["Anna", "ANNA", "anna"])
 def test_a_name_is_given_once_whatever_its_case(store: Store, alike: str) -> None:
-    """It names a folder, and folders often don't mind case."""
+    """It's also a folder's name, and folders often ignore case."""
     with store.transaction() as tx:
         tx.athletes.add(ANNA)
         with pytest.raises(NameTakenError, match="Anna already"):
@@ -213,7 +213,7 @@ def test_a_name_is_given_once_whatever_its_case(store: Store, alike: str) -> Non
 
 
 def test_a_name_is_found_however_it_is_composed(store: Store) -> None:
-    """What macOS hands over decomposed is the same name."""
+    """A decomposed name from macOS is the same name."""
     with store.transaction() as tx:
         tx.athletes.add(Athlete(0, "Zo\u00eb", "zoe@example.org", ADDED))
         found = tx.athletes.named("zoe\u0308")
@@ -224,7 +224,7 @@ def test_a_name_is_found_however_it_is_composed(store: Store) -> None:
 
 
 def test_an_id_is_never_given_twice(store: Store) -> None:
-    """Links in old mails name it."""
+    """Links in old mails contain it."""
     with store.transaction() as tx:
         gone = tx.athletes.add(ANNA)
         tx.athletes.remove(gone)
@@ -232,7 +232,7 @@ def test_an_id_is_never_given_twice(store: Store) -> None:
 
 
 def test_everything_about_an_athlete_survives_the_store(store: Store) -> None:
-    """Written and read it's the same value."""
+    """Values are the same when read back."""
     with store.transaction() as tx:
         added = tx.athletes.add(
             Athlete(

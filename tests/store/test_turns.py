@@ -1,4 +1,4 @@
-"""Turns to write: first come, first served, and nobody stays before the door."""
+"""Turns to write: first come, first served, and nobody waits forever."""
 
 import threading
 from contextlib import closing
@@ -14,7 +14,7 @@ NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 def test_threads_write_in_the_order_in_which_they_came(sqlite_url: str) -> None:
-    """Whoever writes again at once gets in line behind those who wait."""
+    """A thread that writes again at once queues behind the waiting ones."""
     with closing(Store.open(sqlite_url)) as store:
         wrote: list[str] = []
 
@@ -34,7 +34,7 @@ def test_threads_write_in_the_order_in_which_they_came(sqlite_url: str) -> None:
 
 
 def test_a_turn_that_lasts_too_long_is_given_up_and_blocks_nobody() -> None:
-    """Who gave up waiting isn't let in later either."""
+    """A thread that gave up isn't let in later either."""
     write_queue = WriteQueue()
     with (
         write_queue.turn(within_s=1),
@@ -47,7 +47,7 @@ def test_a_turn_that_lasts_too_long_is_given_up_and_blocks_nobody() -> None:
 
 
 def test_who_is_in_a_hurry_waits_no_longer_than_they_say(database_url: str) -> None:
-    """For another piece of the work, or for a row that somebody else has; then it's said."""
+    """For other work, or for a locked row; then it's an error."""
     with closing(Store.open(database_url)) as store, closing(Store.open(database_url)) as other:
         for holding in (store, other):
             with holding.transaction() as tx:
@@ -62,7 +62,7 @@ def test_who_is_in_a_hurry_waits_no_longer_than_they_say(database_url: str) -> N
 
 
 def test_an_error_ends_the_turn() -> None:
-    """The next one is let in all the same."""
+    """The next one is still let in."""
     write_queue = WriteQueue()
     with pytest.raises(ValueError, match="broken"), write_queue.turn(within_s=1):
         raise ValueError("broken")

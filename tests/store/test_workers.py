@@ -1,4 +1,4 @@
-"""The workers: who shares the database, seen by the database's own clock."""
+"""The workers that share the database, by the database's clock."""
 
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def test_whoever_beats_lives_until_it_leaves(store: Store) -> None:
-    """Each by its name, with its role and where it is; twice is once."""
+    """Each by its name, with its role and host; repeated beats count once."""
     with store.transaction() as tx:
         for _ in range(2):
             tx.workers.beat("first", role="worker", place="here")
@@ -23,7 +23,7 @@ def test_whoever_beats_lives_until_it_leaves(store: Store) -> None:
 
 
 def test_whoever_is_not_seen_any_more_counts_as_dead_and_is_forgotten(store: Store) -> None:
-    """After a while; and after a day nobody remembers the name."""
+    """After a while; after a day its name is removed."""
     with store.transaction() as tx:
         tx.workers.beat("gone", role="worker", place="here")
         now = tx.workers.now()

@@ -1,7 +1,6 @@
-"""A real browser for the tests, and axe-core to look at pages with.
+"""A real browser for the tests, and axe-core to check pages with.
 
-Where either is absent a test is skipped with the reason; under CI it fails instead, for there
-both belong to the machine.
+If either is missing a test is skipped with the reason; under CI it fails instead.
 """
 
 import os
@@ -22,12 +21,12 @@ CACHE = Path(__file__).parents[2] / ".cache" / "axe"
 PHONE: Any = {"width": 360, "height": 740}
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 RULES_OF_COLOUR = ("color-contrast", "link-in-text-block")
-# A dark page differs from the light one in its colours alone.
+# Dark and light differ in colours only, so dark needs only the contrast rules.
 SCHEMES: tuple[tuple[Literal["light", "dark"], tuple[str, ...]], ...] = (
     ("light", RULES),
     ("dark", RULES_OF_COLOUR),
 )
-# What was found to be right isn't worked out, or handed over, node by node.
+# Only violations: passed rules aren't computed or returned for each node.
 _VIOLATIONS = """
     rules => axe.run(document, {runOnly: rules, resultTypes: ["violations"]})
         .then(found => found.violations)
@@ -36,7 +35,7 @@ _VIOLATIONS = """
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Chromium, without a window."""
+    """Headless Chromium."""
     if not CHROMIUM.exists():
         _do_without(f"there is no Chromium at {CHROMIUM}")
     with sync_playwright() as playwright:
@@ -64,7 +63,7 @@ def axe_source() -> str:
 
 
 def violations_in_each_scheme(page: Page, axe: str) -> list[str]:
-    """What axe-core finds wrong with a page, light and dark, a line each."""
+    """axe-core's violations on a page in light and dark, one line each."""
     found: list[str] = []
     for scheme, rules in SCHEMES:
         page.emulate_media(color_scheme=scheme)
@@ -73,7 +72,7 @@ def violations_in_each_scheme(page: Page, axe: str) -> list[str]:
 
 
 def violations(page: Page, axe: str, rules: Sequence[str] = RULES) -> list[str]:
-    """What axe-core finds wrong with a page as it is now, by these rules, a line each."""
+    """axe-core's violations on the page as it is, by these rules, one line each."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(axe)
     found: list[dict[str, Any]] = page.evaluate(_VIOLATIONS, list(rules))

@@ -1,4 +1,4 @@
-"""A made instance for each test, with one athlete in it."""
+"""An instance with one athlete for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ def mira(made: Instance) -> Athlete:
 
 @pytest.fixture
 def runner(made: Instance, mira: Athlete) -> Athlete:
-    """The same with a winter of runs and a jump at its end."""
+    """The same athlete with a winter of runs and a jump at its end."""
     run_winter(made, mira)
     return mira
 

@@ -1,4 +1,4 @@
-"""The athlete's page: what it shows, what its forms change, what can be taken and deleted."""
+"""The athlete's page: its content, its forms, export and deletion."""
 
 import csv
 import io
@@ -37,7 +37,7 @@ SETTINGS = {
 def test_shows_the_weeks_as_a_picture_with_its_numbers(
     made: Instance, runner: Athlete, client: TestClient
 ) -> None:
-    """A screen reader gets every week's sum."""
+    """A screen reader gets every week's total."""
     page = client.get(made.link("athlete", runner)).text
     assert 'role="img"' in page
     assert "Chart of 13 weeks in km: from 24 Nov 13.2" in page
@@ -46,9 +46,9 @@ def test_shows_the_weeks_as_a_picture_with_its_numbers(
 def test_shows_what_stood_out_and_how_it_was_judged(
     made: Instance, runner: Athlete, client: TestClient
 ) -> None:
-    """Numbers, limit, source, and whether a mail came; one entry a day."""
+    """Numbers, limit, source, and whether a mail was sent; one entry a day."""
     page = client.get(made.link("athlete", runner)).text.replace("\u00a0", " ")
-    # Four days, the address for uploads, and the forms to delete and to close links and calendar.
+    # Four days, the upload address, and the forms to delete and to close links and calendar.
     assert page.count("<details>") == 8
     assert "14.2 km against 8.9 km, up to 9.7 km within the rule. Stood out." in page
     assert "Frandsen et al. 2025" in page
@@ -60,7 +60,7 @@ def test_shows_what_stood_out_and_how_it_was_judged(
 def test_the_days_after_a_jump_are_gentle(
     made: Instance, runner: Athlete, client: TestClient
 ) -> None:
-    """The run that was warned of doesn't raise the next one; two Mondays later it's forgiven."""
+    """The run that caused the warning doesn't raise the next; two Mondays later all is normal."""
     link = made.link("athlete", runner)
     made.clock.now += timedelta(days=2)
     page = client.get(link).text.replace("\u00a0", " ")
@@ -75,7 +75,7 @@ def test_the_days_after_a_jump_are_gentle(
 def test_a_week_without_a_run_left_says_so_in_words(
     made: Instance, runner: Athlete, client: TestClient
 ) -> None:
-    """At the end of the week of a jump; not that 0.0 km may be run."""
+    """At the end of the week of a jump, instead of allowing 0.0 km."""
     page = client.get(made.link("athlete", runner)).text.replace("\u00a0", " ")
     assert "Next run, at most</dt><dd>no run<" in page
     assert "The next run comes with the week from Monday" in page
@@ -85,7 +85,7 @@ def test_a_week_without_a_run_left_says_so_in_words(
 def test_the_plan_of_the_page_is_that_of_the_planner(
     made: Instance, runner: Athlete, client: TestClient
 ) -> None:
-    """The week of today, by the same function that the mails ask."""
+    """This week, by the same function as in mails."""
     with made.store.reading() as tx:
         history = History.of(tx.runs.counted(runner), rules=Rules())
         found = [one.finding for one in tx.findings.standing(runner, since=date.min)]
@@ -111,7 +111,7 @@ def test_shows_the_diary_and_how_the_sources_feel(
 
 
 def test_days_are_those_of_the_athletes_calendar(made: Instance, client: TestClient) -> None:
-    """An evening in Los Angeles is the next day in UTC, and still that evening by its clock."""
+    """An evening in Los Angeles is the next day in UTC, but that evening there."""
     far = made.add("Far", timezone="America/Los_Angeles", clock="12")
     with made.store.transaction() as tx:
         tx.progress.source(far, "inbox", SourceState("ok", NOW.replace(hour=4)))
@@ -122,7 +122,7 @@ def test_days_are_those_of_the_athletes_calendar(made: Instance, client: TestCli
 def test_an_athlete_without_runs_is_told_what_to_do(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """No chart of nothing, no ratio over nothing."""
+    """No empty chart, no ratio to nothing."""
     page = client.get(made.link("athlete", mira)).text
     assert "No runs yet." in page
     assert "too little history" in page
@@ -132,7 +132,7 @@ def test_an_athlete_without_runs_is_told_what_to_do(
 def test_opening_the_page_changes_nothing(
     made: Instance, runner: Athlete, client: TestClient
 ) -> None:
-    """Twice, with every download beside it."""
+    """Twice, and every download too."""
     link = made.link("athlete", runner)
     for path in (link, link, f"{link}/easeback.json", f"{link}/easeback.zip"):
         assert client.get(path).status_code == 200
@@ -140,7 +140,7 @@ def test_opening_the_page_changes_nothing(
 
 
 def test_settings_are_kept(made: Instance, mira: Athlete, client: TestClient) -> None:
-    """And the browser comes back to the page, so that a reload sends nothing twice."""
+    """The browser is redirected to the page, so that a reload sends nothing twice."""
     link = made.link("athlete", mira)
     answer = client.post(f"{link}/settings", data=SETTINGS)
     assert (answer.status_code, answer.headers["location"]) == (303, f"{link}?saved=yes")
@@ -173,7 +173,7 @@ def test_a_form_without_an_hour_leaves_the_hour(
 
 
 def test_the_data_can_be_taken_along(made: Instance, runner: Athlete, client: TestClient) -> None:
-    """Runs, findings, answers and settings; as JSON, and as tables in a zip."""
+    """Runs, findings, answers and settings, as JSON and as a zip of tables."""
     made.answer(runner, CheckIn(TODAY, "hurts", ("knee",), 5))
     link = made.link("athlete", runner)
     told = client.get(f"{link}/easeback.json")
@@ -193,7 +193,7 @@ def test_the_data_can_be_taken_along(made: Instance, runner: Athlete, client: Te
 
 
 def test_deleting_needs_the_box(made: Instance, mira: Athlete, client: TestClient) -> None:
-    """A stray press of the button deletes nothing."""
+    """Pressing the button by mistake deletes nothing."""
     answer = client.post(made.link("athlete", mira) + "/forget")
     assert answer.status_code == 400
     assert "Nothing was deleted: tick the box first." in answer.text
@@ -203,7 +203,7 @@ def test_deleting_needs_the_box(made: Instance, mira: Athlete, client: TestClien
 def test_deleting_deletes_and_closes_the_link(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """The page that was opened by it is gone for good."""
+    """Its page is gone for good."""
     link = made.link("athlete", mira)
     answer = client.post(f"{link}/forget", data={"sure": "yes"})
     assert "Everything is deleted" in answer.text
@@ -215,7 +215,7 @@ def test_deleting_deletes_and_closes_the_link(
 def test_a_source_can_be_connected_and_given_up(
     made: Instance, runner: Athlete, client: TestClient
 ) -> None:
-    """Only one that can be connected here at all."""
+    """Only sources that can be connected here."""
     link = made.link("athlete", runner)
     page = client.get(link).text
     assert 'href="/connect/' in page
@@ -239,7 +239,7 @@ def test_a_source_that_is_off_is_offered_again(
 
 
 def test_what_the_operator_does_not_offer_is_not_shown(made: Instance, runner: Athlete) -> None:
-    """No button that leads to a refusal."""
+    """No button leads to a refusal."""
     client = made.client(services=replace(made.web.services, sources={}))
     link = made.link("athlete", runner)
     assert "/connect/" not in client.get(link).text
@@ -248,7 +248,7 @@ def test_what_the_operator_does_not_offer_is_not_shown(made: Instance, runner: A
 
 @pytest.fixture
 def with_garmin(made: Instance) -> Iterator[tuple[Instance, Service]]:
-    """The instance beside a made Garmin that answers."""
+    """The instance with a simulated Garmin."""
     service = Service()
     with running(service) as server:  # type: ignore[arg-type]  # it answers questions too
         there = Garmin(GarminSection(base_url=server.base_url))
@@ -261,7 +261,7 @@ def with_garmin(made: Instance) -> Iterator[tuple[Instance, Service]]:
 def test_a_garmin_key_is_given_on_the_page(
     with_garmin: tuple[Instance, Service], mira: Athlete
 ) -> None:
-    """By a field that shows nothing; afterwards the page says until when, and never the key."""
+    """In a password field; afterwards the page shows the end date, and never the key."""
     made, garmin = with_garmin
     client, key = made.client(), garmin.make_key(garmin.account("Mira"))
     link = made.link("athlete", mira)
@@ -282,7 +282,7 @@ def test_a_garmin_key_is_given_on_the_page(
 def test_a_garmin_key_that_does_not_work_is_said_on_the_page(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """In words, with the form open to try again."""
+    """With a message, and the form open to try again."""
     answer = client.post(f"{made.link('athlete', mira)}/garmin", data={"garmin_key": ""})
     assert answer.status_code == 400
     assert "No key was given" in answer.text
@@ -302,7 +302,7 @@ def test_a_dead_garmin_key_is_said_on_the_page(
 
 
 def test_without_garmin_the_page_does_not_speak_of_it(made: Instance, mira: Athlete) -> None:
-    """Where the operator switched it off, and then nobody can give a key either."""
+    """If the operator switched it off; then nobody can give a key either."""
     link = made.link("athlete", mira)
     with made.client(services=replace(made.web.services, sources={})) as client:
         assert "Garmin" not in client.get(link).text
@@ -316,7 +316,7 @@ class TestRace:
     def test_a_race_is_saved_and_taken_back(
         self, made: Instance, runner: Athlete, client: TestClient
     ) -> None:
-        """In the athlete's units, with a comma or a point; the plan leads to it from then on."""
+        """In the athlete's units, with a comma or a point; the plan then leads to it."""
         link = made.link("athlete", runner)
         assert client.post(f"{link}/race", data=RACE).status_code == 303
         assert made.athlete(runner).race == Race("Spring half", date(2026, 5, 10), 21_097.5)
@@ -330,7 +330,7 @@ class TestRace:
     def test_saving_it_as_it_stands_changes_nothing(
         self, made: Instance, client: TestClient, units: str
     ) -> None:
-        """A marathon stays one to the metre."""
+        """A marathon stays the same to the metre."""
         race = Race("Marathon", date(2026, 10, 4), 42_195.0)
         nora = made.add("Nora", race=race, units=units)
         link = made.link("athlete", nora)
@@ -357,7 +357,7 @@ class TestRace:
 def test_a_time_zone_can_be_changed_to_one_that_is(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """The weekly mail comes by it."""
+    """It determines when the weekly mail comes."""
     link = made.link("athlete", mira)
     for zone, status in (("Pacific/Auckland", 303), ("../../etc/passwd", 400), ("Nowhere", 400)):
         answer = client.post(f"{link}/settings", data={**SETTINGS, "timezone": zone})

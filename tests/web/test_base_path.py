@@ -1,4 +1,4 @@
-"""Below a path: every address works behind a proxy that strips the path and one that keeps it."""
+"""Below a path: every address works behind a proxy that strips the path, and one that keeps it."""
 
 import re
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Ask = Callable[..., Any]
 
 @pytest.fixture(params=["strips", "keeps"])
 def ask(request: pytest.FixtureRequest, made: Instance) -> Ask:
-    """A browser before a proxy that has nothing but what's below the path."""
+    """A browser behind a proxy that serves only what's below the path."""
     signer = Signer(["a made key"], BASE_URL)
     client = made.client(base_url=BASE_URL, pages=Pages(base_path(BASE_URL)), signer=signer)
 
@@ -42,9 +42,9 @@ def link(made: Instance, purpose: str, athlete: Athlete, **more: str) -> str:
 def test_all_that_the_athletes_page_leads_to_is_there(
     made: Instance, runner: Athlete, ask: Ask
 ) -> None:
-    """The style sheet, the icon, downloads, the check-in, and forms that lead back."""
+    """The style sheet, the icon, downloads, the check-in, and forms that redirect back."""
     page = ask(link(made, "athlete", runner))
-    # A calendar is led to by a scheme of its own, with the host.
+    # Calendar links have another scheme, with the host.
     addresses = {
         urlsplit(one).path if one.startswith("webcal:") else one
         for one in ADDRESS.findall(page.text)
@@ -75,14 +75,14 @@ def test_an_edited_run_leads_back_to_the_page(made: Instance, mira: Athlete, ask
 
 
 def test_an_answer_can_be_given_again(made: Instance, mira: Athlete, ask: Ask) -> None:
-    """By the link in the page that thanks for it."""
+    """By the link in the confirmation page."""
     done = ask(link(made, "checkin", mira), method="POST", data={"feels": "fine"})
     addresses = [one for one in ADDRESS.findall(done.text) if "/checkin/" in one]
     assert [ask(one).status_code for one in addresses] == [200]
 
 
 def test_one_click_stops_a_mail(made: Instance, mira: Athlete, ask: Ask) -> None:
-    """And its page's form takes it up again."""
+    """And the form on its page resumes the mail."""
     stop = link(made, "unsubscribe", mira, kind="weekly")
     done = ask(stop, method="POST", data={"List-Unsubscribe": "One-Click"})
     assert "weekly" not in made.athlete(mira).wants
@@ -92,7 +92,7 @@ def test_one_click_stops_a_mail(made: Instance, mira: Athlete, ask: Ask) -> None
 
 
 def test_a_consent_leads_back_below_the_path(made: Instance, mira: Athlete, ask: Ask) -> None:
-    """The service is told so, and the cookie goes there."""
+    """The service gets the path, and so does the cookie."""
     begun = ask(link(made, "connect", mira, source="strava", by="operator"))
     asked = parse_qs(urlsplit(begun.headers["location"]).query)
     assert asked["redirect_uri"] == [f"{BASE_URL}/strava/callback"]
@@ -102,7 +102,7 @@ def test_a_consent_leads_back_below_the_path(made: Instance, mira: Athlete, ask:
 
 
 def test_the_practices_pages_lead_to_each_other(made: Instance, runner: Athlete, ask: Ask) -> None:
-    """From the operator's way in to an athlete, and from each form back."""
+    """From the operator's sign-in to an athlete, and from each form back."""
     page = ask("/ease/practice").headers["location"]
     everybody = ask(page)
     found = {one for one in ADDRESS.findall(everybody.text) if "/practice/" in one}
@@ -116,7 +116,7 @@ def test_the_practices_pages_lead_to_each_other(made: Instance, runner: Athlete,
 
 
 def test_the_webhook_and_the_operators_pages_are_there(made: Instance, ask: Ask) -> None:
-    """The first page leads to the operator's."""
+    """The front page leads to the operator's."""
     webhook = made.web.services.sources["strava"].webhook_path
     assert ask(f"/ease{webhook}").status_code == 403
     assert ask("/ease/").headers["location"] == "/ease/status"
@@ -124,6 +124,6 @@ def test_the_webhook_and_the_operators_pages_are_there(made: Instance, ask: Ask)
 
 
 def test_a_base_url_without_a_path_has_none() -> None:
-    """And no way to name another host."""
+    """Nor can it name another host."""
     assert base_path("https://runs.example.org/") == ""
     assert base_path("https://runs.example.org//evil.example/a/") == "/evil.example/a"

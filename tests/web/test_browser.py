@@ -1,4 +1,4 @@
-"""The pages in a real browser: without JavaScript, by keyboard, on a phone, seen by axe-core."""
+"""The pages in a real browser: without JavaScript, by keyboard, on a phone, checked by axe-core."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ DESK: Any = {"width": 1280, "height": 900}
 
 @dataclass
 class Site:
-    """A served instance, and a window of a browser to visit it with, JavaScript off."""
+    """A running instance, and a browser window to visit it with, without JavaScript."""
 
     made: Instance
     server: WebServer
     window: Page
 
     def open(self, path: str, viewport: Any = PHONE) -> Page:
-        """A page as somebody sees it who was never here."""
+        """Open a page in a fresh window."""
         self.window.context.clear_cookies()
         self.window.set_viewport_size(viewport)
         self.window.goto(self.server.address + path)
@@ -35,7 +35,7 @@ class Site:
 
 
 def window_at(browser: Browser, address: str, *, javascript: bool) -> Page:
-    """A new window; a request to anywhere but there is a failure."""
+    """A new window; a request to any other host is a failure."""
 
     def only_there(route: Route) -> None:
         assert route.request.url.startswith(address), route.request.url
@@ -73,7 +73,7 @@ def new_athlete(site: Site, name: str) -> Athlete:
 
 
 def test_a_check_in_takes_one_tap_on_the_page(site: Site) -> None:
-    """The answer is chosen, the button is in the first screen, and the page says what was kept."""
+    """The answer is chosen, the button is on the first screen, and the page confirms the answer."""
     athlete = new_athlete(site, "One tap")
     page = site.open(site.made.link("checkin", athlete, feels="sore"))
     assert page.get_by_label("A bit sore").is_checked()
@@ -87,7 +87,7 @@ def test_a_check_in_takes_one_tap_on_the_page(site: Site) -> None:
 
 
 def test_a_check_in_can_be_done_by_keyboard(site: Site) -> None:
-    """From the skip link to the saved answer, with the focus to be seen at every step."""
+    """From the skip link to the saved answer, with visible focus at every step."""
     athlete = new_athlete(site, "By keyboard")
     page = site.open(site.made.link("checkin", athlete), viewport=DESK)
     page.keyboard.press("Tab")
@@ -99,7 +99,7 @@ def test_a_check_in_can_be_done_by_keyboard(site: Site) -> None:
     page.keyboard.press("ArrowRight")
     assert page.get_by_label("It hurts").is_checked()
     page.keyboard.press("Tab")
-    page.keyboard.press("Space")  # the buttock, ticked before, isn't any more
+    page.keyboard.press("Space")  # unticks the buttock
     page.get_by_label("How strong").focus()
     page.keyboard.type("5")
     page.get_by_label("Fever").focus()
@@ -113,7 +113,7 @@ def test_a_check_in_can_be_done_by_keyboard(site: Site) -> None:
 
 
 def test_focus_is_never_hidden_behind_the_button(site: Site) -> None:
-    """The bar at the bottom stays clear of what the keyboard is at."""
+    """The sticky bar at the bottom doesn't cover the focused element."""
     page = site.open(site.made.link("checkin", new_athlete(site, "Focus")))
     button = page.get_by_role("button", name="Save my answer")
     for box in page.locator("input[type=checkbox]").all():
@@ -125,7 +125,7 @@ def test_focus_is_never_hidden_behind_the_button(site: Site) -> None:
 
 
 def test_unsubscribing_and_back(site: Site) -> None:
-    """Two taps, each with a page that says where one stands."""
+    """Two taps, each with a page that shows the current state."""
     athlete = new_athlete(site, "Enough mail")
     page = site.open(site.made.link("unsubscribe", athlete, kind="weekly"))
     page.get_by_role("button", name="Stop the weekly mail").click()
@@ -137,7 +137,7 @@ def test_unsubscribing_and_back(site: Site) -> None:
 
 
 def test_opening_reloading_and_going_back_change_nothing(site: Site) -> None:
-    """A browser does all of that unasked."""
+    """Browsers do all of that unasked."""
     athlete = new_athlete(site, "Looks only")
     page = site.open(site.made.link("checkin", athlete, feels="hurts"))
     page.reload()
@@ -156,7 +156,7 @@ def test_a_forged_link_is_a_plain_page(site: Site, purpose: str) -> None:
 
 
 def test_settings_can_be_changed(site: Site) -> None:
-    """And are there after the page came back."""
+    """The reloaded page shows them."""
     athlete = new_athlete(site, "Settings")
     page = site.open(site.made.link("athlete", athlete))
     page.get_by_label("A warning when a run or a week is suddenly longer").uncheck()
@@ -169,7 +169,7 @@ def test_settings_can_be_changed(site: Site) -> None:
 
 
 def test_what_a_form_could_not_use_is_said_in_view(site: Site) -> None:
-    """The reason has the focus, wherever on the page its form stands."""
+    """The reason has the focus, wherever its form is on the page."""
     page = site.open(site.made.link("athlete", new_athlete(site, "No zone")))
     page.get_by_label("Your time zone").fill("Berlin")
     page.get_by_role("button", name="Save the settings").click()
@@ -179,7 +179,7 @@ def test_what_a_form_could_not_use_is_said_in_view(site: Site) -> None:
 
 
 def test_a_printed_page_has_the_plan_and_nothing_to_tap(site: Site) -> None:
-    """The weeks up to the race are on it though they are folded up on the screen."""
+    """The weeks up to the race are printed though they're collapsed on the screen."""
     athlete = site.made.add("On paper", race=Race("Half", TODAY + timedelta(days=78), 21_097.5))
     run_winter(site.made, athlete)
     page = site.open(site.made.link("athlete", athlete))
@@ -192,7 +192,7 @@ def test_a_printed_page_has_the_plan_and_nothing_to_tap(site: Site) -> None:
 
 
 def test_deleting_asks_for_the_box(site: Site) -> None:
-    """The browser doesn't even send the form without it."""
+    """The browser doesn't submit the form without it."""
     athlete = new_athlete(site, "Leaves")
     page = site.open(site.made.link("athlete", athlete))
     page.get_by_text("Delete me").click()
@@ -213,7 +213,7 @@ PAGES = (
 
 @pytest.fixture(scope="module")
 def paths(site: Site) -> dict[str, str]:
-    """The path of each page there is, by what it shows."""
+    """The path of each page, by what it shows."""
     made = site.made
     full = made.add("Mira " + "Sommerfeld-" * 6, units="mi",
                     race=Race("Half Marathon", TODAY.replace(month=5), 21_097.5))  # fmt: skip
@@ -237,7 +237,7 @@ def paths(site: Site) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def tab(site: Site, browser: Browser) -> Page:
-    """One window with JavaScript, for what looks at pages from outside."""
+    """One window with JavaScript, for checks from outside."""
     return window_at(browser, site.server.address, javascript=True)
 
 
@@ -250,7 +250,7 @@ def look_at(tab: Page, site: Site, path: str) -> None:
 def test_axe_finds_nothing_wrong(
     site: Site, paths: dict[str, str], tab: Page, axe: str, name: str
 ) -> None:
-    """Names, roles, order of headings, contrast in light and dark; with all details open."""
+    """Names, roles, order of headings, contrast in light and dark, with all details open."""
     look_at(tab, site, paths[name])
     assert browsing.violations_in_each_scheme(tab, axe) == []
 
@@ -261,7 +261,7 @@ def test_axe_finds_nothing_wrong(
 def test_axe_finds_nothing_wrong_with_what_a_button_leads_to(
     site: Site, tab: Page, axe: str, feels: str, flag: str
 ) -> None:
-    """The answers' own pages, from the lightest to the gravest."""
+    """The pages after an answer, from the mildest to the gravest."""
     athlete = new_athlete(site, f"Answers {feels} {flag}")
     look_at(tab, site, site.made.link("checkin", athlete, feels=feels))
     if flag:
@@ -275,7 +275,7 @@ def test_axe_finds_nothing_wrong_with_what_a_button_leads_to(
 def test_no_page_is_wider_than_its_window(
     site: Site, paths: dict[str, str], tab: Page, name: str
 ) -> None:
-    """With a long name, and down to 320 pixels, as WCAG 1.4.10 has it."""
+    """With a long name, and down to 320 pixels, as in WCAG 1.4.10."""
     look_at(tab, site, paths[name])
     for width in (320, 360, 768, 1280):
         tab.set_viewport_size({"width": width, "height": 740})
@@ -284,7 +284,7 @@ def test_no_page_is_wider_than_its_window(
 
 @pytest.mark.parametrize("name", ["check-in", "athlete"])
 def test_tap_targets_are_large_enough(site: Site, paths: dict[str, str], name: str) -> None:
-    """44 pixels for buttons, choices and what folds open, on a phone."""
+    """44 pixels for buttons, choices and expandable parts, on a phone."""
     page = site.open(paths[name])
     for target in page.locator(":is(button, .tile, label:has(input), summary):visible").all():
         box = target.bounding_box()

@@ -1,4 +1,4 @@
-"""The feed behind a signed link: what it serves, to whom, until it is closed."""
+"""The feed behind a signed link: its content, its readers, and its closing."""
 
 import re
 from dataclasses import replace
@@ -17,7 +17,7 @@ from worker.domain.planner import plan
 from worker.domain.rules import Rules
 
 LATER = timedelta(weeks=3)
-"""After the fortnight that the jump of the made winter asks for."""
+"""After the fortnight that follows the winter's jump."""
 
 
 def feed(made: Instance, client: TestClient, athlete: Athlete) -> str:
@@ -40,7 +40,7 @@ def with_race(made: Instance, athlete: Athlete, weeks: int, km: float = 21.1) ->
 def test_the_page_leads_to_the_long_runs_of_its_plan(
     made: Instance, client: TestClient, runner: Athlete
 ) -> None:
-    """The same weeks as those of the page, read back by a parser."""
+    """The same weeks as on the page, read back by a parser."""
     made.clock.now += LATER
     with_race(made, runner, 15)
     answer = client.get(feed(made, client, runner))
@@ -59,7 +59,7 @@ def test_the_page_leads_to_the_long_runs_of_its_plan(
 def test_who_asks_again_is_told_that_nothing_changed(
     made: Instance, client: TestClient, runner: Athlete
 ) -> None:
-    """By the tag; a change of the plan is another tag, and later events of the same names."""
+    """By the ETag; a changed plan has another one, and its events keep their UIDs."""
     made.clock.now += LATER
     with_race(made, runner, 15)
     path = feed(made, client, runner)
@@ -81,7 +81,7 @@ def test_who_asks_again_is_told_that_nothing_changed(
 
 
 def test_a_check_in_changes_it_at_once(made: Instance, client: TestClient, runner: Athlete) -> None:
-    """A sign of an emergency leaves an empty calendar, which says why; "fine" fills it again."""
+    """A sign of an emergency empties the calendar, which says why; "fine" fills it again."""
     made.clock.now += LATER
     path = feed(made, client, runner)
     assert Calendar.from_ical(client.get(path).content).events
@@ -98,7 +98,7 @@ def test_a_check_in_changes_it_at_once(made: Instance, client: TestClient, runne
 def test_the_link_stays_the_same_until_it_is_closed_and_never_runs_out(
     made: Instance, client: TestClient, runner: Athlete
 ) -> None:
-    """A calendar asks for years; the page doesn't make another link at each look."""
+    """Calendars poll for years; the page doesn't make a new link at each visit."""
     path = feed(made, client, runner)
     made.clock.now += timedelta(days=30)
     assert feed(made, client, runner) == path
@@ -109,7 +109,7 @@ def test_the_link_stays_the_same_until_it_is_closed_and_never_runs_out(
 def test_a_button_closes_it_and_nothing_else(
     made: Instance, client: TestClient, runner: Athlete
 ) -> None:
-    """The old address opens nothing, the page has the next one, and other links stay open."""
+    """The old address opens nothing, the page has a new one, and other links stay open."""
     path, page = feed(made, client, runner), made.link("athlete", runner)
     done = client.post(f"{page}/calendar")
     assert done.status_code == 303
@@ -125,7 +125,7 @@ def test_a_button_closes_it_and_nothing_else(
 def test_closing_all_links_closes_it_too(
     made: Instance, client: TestClient, runner: Athlete, whose: str
 ) -> None:
-    """On the page, by `relink`, and after a backup was restored."""
+    """On the page, by `relink`, and after a restore."""
     path = feed(made, client, runner)
     with made.store.transaction() as tx:
         tx.athletes.close_links(runner if whose == "theirs" else None, now=made.clock.now)
@@ -138,7 +138,7 @@ def test_closing_all_links_closes_it_too(
 def test_a_link_of_another_purpose_opens_no_calendar(
     made: Instance, client: TestClient, runner: Athlete
 ) -> None:
-    """Nor does the calendar's open the page."""
+    """Nor does the calendar's link open the page."""
     token = made.link("athlete", runner).rpartition("/")[2]
     assert client.get(f"/calendar/{token}").status_code == 403
     mine = feed(made, client, runner).rpartition("/")[2]
@@ -149,7 +149,7 @@ def test_a_link_of_another_purpose_opens_no_calendar(
 def test_the_week_that_begins_is_the_athletes(
     made: Instance, client: TestClient, runner: Athlete
 ) -> None:
-    """The plan of a new week is a later one, from midnight where the athlete lives."""
+    """A new week's plan is a new version, from midnight in the athlete's zone."""
     with made.store.transaction() as tx:
         tx.athletes.change(replace(runner, timezone="Pacific/Auckland"), now=NOW)
     made.clock.now += LATER

@@ -16,14 +16,14 @@ def test_the_form_opens_with_the_mails_answer_chosen(
 ) -> None:
     """One tap in the mail, one on the page."""
     page = client.get(made.link("checkin", mira, feels=feels)).text
-    assert page.count(" checked") == 2  # the answer, and the area that is known
+    assert page.count(" checked") == 2  # the answer, and the known area
     assert f'value="{feels}" required checked' in page
 
 
 def test_a_link_without_an_answer_chooses_none(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """Nor does one that names an answer that there isn't."""
+    """Nor does one with an unknown answer."""
     for more in ({}, {"feels": "splendid"}):
         assert "required checked" not in client.get(made.link("checkin", mira, **more)).text
 
@@ -39,7 +39,7 @@ def test_opening_the_page_twice_changes_nothing(
 
 
 def test_the_button_keeps_the_answer(made: Instance, mira: Athlete, client: TestClient) -> None:
-    """Day, feeling, areas, level and flags, as they were given."""
+    """Day, feeling, areas, level and flags, as given."""
     said = {"feels": "hurts", "area": ["knee", "buttock"], "level": "4", "flag": ["fever"]}
     answer = client.post(made.link("checkin", mira), data=said)
     assert answer.status_code == 200
@@ -49,7 +49,7 @@ def test_the_button_keeps_the_answer(made: Instance, mira: Athlete, client: Test
 def test_the_answer_shapes_the_next_routine(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """What is ticked is what the routine is chosen for; nothing else of the athlete changes."""
+    """The ticked areas choose the routine; nothing else of the athlete changes."""
     client.post(made.link("checkin", mira), data={"feels": "sore", "area": ["knee"]})
     assert made.athlete(mira).pain == ("knee",)
     client.post(made.link("checkin", mira), data={"feels": "fine"})
@@ -58,7 +58,7 @@ def test_the_answer_shapes_the_next_routine(
 
 
 def test_the_last_answer_of_a_day_counts(made: Instance, mira: Athlete, client: TestClient) -> None:
-    """Twice is once; and one may change one's mind."""
+    """Sending it twice has no effect; an answer can be changed."""
     link = made.link("checkin", mira)
     for feels in ("hurts", "hurts", "sore"):
         client.post(link, data={"feels": feels})
@@ -66,7 +66,7 @@ def test_the_last_answer_of_a_day_counts(made: Instance, mira: Athlete, client: 
 
 
 def test_the_day_is_the_athletes_own(made: Instance, client: TestClient) -> None:
-    """Half past three in the afternoon UTC is tomorrow already in Auckland."""
+    """15:30 UTC is already the next day in Auckland."""
     far = made.add("Far", timezone="Pacific/Auckland")
     client.post(made.link("checkin", far), data={"feels": "fine"})
     assert [one.day for one in made.diary(far)] == [TODAY + timedelta(days=1)]
@@ -85,7 +85,7 @@ def test_the_day_is_the_athletes_own(made: Instance, client: TestClient) -> None
 def test_an_answer_that_makes_no_sense_is_refused_and_not_kept(
     made: Instance, mira: Athlete, client: TestClient, said: dict[str, str]
 ) -> None:
-    """In one plain page."""
+    """With one plain page."""
     answer = client.post(made.link("checkin", mira), data=said)
     assert answer.status_code == 400
     assert "nothing was changed" in answer.text
@@ -95,7 +95,7 @@ def test_an_answer_that_makes_no_sense_is_refused_and_not_kept(
 def test_areas_and_flags_that_there_are_not_are_left_out(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """A form may be sent by hand."""
+    """A request may be made by hand."""
     said = {"feels": "hurts", "area": ["<script>", "knee"], "flag": ["{{ 7 * 7 }}"]}
     client.post(made.link("checkin", mira), data=said)
     assert made.diary(mira) == (CheckIn(TODAY, "hurts", ("knee",), None, ()),)
@@ -105,7 +105,7 @@ def test_areas_and_flags_that_there_are_not_are_left_out(
 def test_a_red_flag_leads_to_a_clinician(
     made: Instance, mira: Athlete, client: TestClient, flag: str
 ) -> None:
-    """Plainly, and instead of any word about running on."""
+    """Plainly, and instead of advice on running."""
     page = client.post(made.link("checkin", mira), data={"feels": "sore", "flag": [flag]}).text
     assert "<h1>Please see a clinician before you run again</h1>" in page
     assert "You ticked:" in page
@@ -115,7 +115,7 @@ def test_a_red_flag_leads_to_a_clinician(
 def test_an_emergency_is_called_one(
     made: Instance, mira: Athlete, client: TestClient, flag: str
 ) -> None:
-    """Even where it's said to feel fine."""
+    """Even if it's said to feel fine."""
     page = client.post(made.link("checkin", mira), data={"feels": "fine", "flag": [flag]}).text
     assert "<h1>Call for help now</h1>" in page
 
@@ -123,7 +123,7 @@ def test_an_emergency_is_called_one(
 def test_repeated_pain_leads_to_a_clinician(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """The second hurting day of a fortnight is told apart from the first."""
+    """The second painful day of a fortnight is handled differently from the first."""
     first = client.post(made.link("checkin", mira), data={"feels": "hurts"}).text
     assert "<h1>Saved. No run today</h1>" in first
     made.answer(mira, CheckIn(TODAY - timedelta(days=5), "hurts"))
@@ -134,7 +134,7 @@ def test_repeated_pain_leads_to_a_clinician(
 def test_rising_pain_leads_to_a_clinician(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """Two points in a fortnight, at least moderate."""
+    """Two points within a fortnight, to at least moderate."""
     made.answer(mira, CheckIn(TODAY - timedelta(days=5), "sore", (), 3))
     page = client.post(made.link("checkin", mira), data={"feels": "sore", "level": "5"}).text
     assert "The pain has risen by two points or more" in page
@@ -143,8 +143,8 @@ def test_rising_pain_leads_to_a_clinician(
 def test_the_athletes_page_suggests_no_run_then(
     made: Instance, runner: Athlete, client: TestClient
 ) -> None:
-    """No ceiling, no race plan, no outlined bar; and all of it again after a fine day."""
-    made.clock.now += timedelta(days=8)  # past the calm days of the alert
+    """No ceiling, no race plan, no outlined bar; all of it is back after a fine day."""
+    made.clock.now += timedelta(days=8)  # past the alert's gentle days
     link = made.link("athlete", runner)
     assert "Next run, at most" in client.get(link).text
     client.post(made.link("checkin", runner), data={"feels": "hurts", "flag": ["bone_point"]})

@@ -1,4 +1,4 @@
-"""Another name or mail address, as an athlete gives it on their page, and as strangers try to."""
+"""Changing the name or mail address on an athlete's page, and what strangers could do with it."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -20,7 +20,7 @@ OLD, NEW = "mira@example.org", "new@example.org"
 
 
 def ask(made: Instance, client: TestClient, who: Athlete, address: str, name: str = "") -> int:
-    """Save the form of the page."""
+    """Submit the page's form."""
     form = {"name": name or who.name, "address": address}
     return client.post(f"{made.link('athlete', who)}/contact", data=form).status_code
 
@@ -31,7 +31,7 @@ def queued(made: Instance) -> tuple[OutboxMail, ...]:
 
 
 def to(made: Instance, recipient: str) -> list[EmailMessage]:
-    """The mails that wait for this recipient."""
+    """The queued mails for this recipient."""
     return [
         message_from_bytes(mail.mime, policy=policy.default)
         for mail in queued(made)
@@ -49,7 +49,7 @@ def confirming(made: Instance, address: str = NEW) -> str:
 
 @pytest.fixture
 def asked(made: Instance, mira: Athlete, client: TestClient) -> str:
-    """Mira asked for another address: the path of the link that confirms it."""
+    """Mira requests another address; returns the path of the confirmation link."""
     assert ask(made, client, mira, NEW) == 303
     return confirming(made)
 
@@ -58,7 +58,7 @@ class TestName:
     def test_a_new_name_counts_at_once(
         self, made: Instance, mira: Athlete, client: TestClient
     ) -> None:
-        """And nothing is mailed about it."""
+        """No mail is sent about it."""
         assert ask(made, client, mira, OLD, name=" Mira Moll ") == 303
         assert made.athlete(mira).name == "Mira Moll"
         assert queued(made) == ()
@@ -74,7 +74,7 @@ class TestName:
     def test_somebody_elses_name_is_refused_without_saying_whose_it_is(
         self, made: Instance, mira: Athlete, client: TestClient
     ) -> None:
-        """In whatever case: it would be their folder too."""
+        """In any case of letters: it would be the same folder."""
         made.add("Eve Stone")
         form = {"name": "EVE STONE", "address": OLD}
         answer = client.post(f"{made.link('athlete', mira)}/contact", data=form)
@@ -99,7 +99,7 @@ class TestAddress:
         assert made.athlete(mira).email == OLD
         assert NEW in client.get(made.link("athlete", mira)).text
         assert client.get(asked).status_code == 200
-        assert made.athlete(mira).email == OLD  # looking at a link confirms nothing
+        assert made.athlete(mira).email == OLD  # opening a link confirms nothing
         done = client.post(asked)
         assert done.status_code == 200
         assert NEW in done.text
@@ -108,7 +108,7 @@ class TestAddress:
     def test_both_addresses_are_told(
         self, made: Instance, mira: Athlete, client: TestClient, asked: str
     ) -> None:
-        """The old one of what goes on and how to stop it, and not to whom."""
+        """The old address learns of the change and how to stop it, but not the new address."""
         [told], [to_confirm] = to(made, OLD), to(made, NEW)
         for mail in (told, to_confirm):
             lint(mail.as_bytes(policy=policy.SMTP))
@@ -120,7 +120,7 @@ class TestAddress:
     def test_a_stranger_whose_address_was_mistyped_learns_no_name(
         self, made: Instance, mira: Athlete, client: TestClient, asked: str
     ) -> None:
-        """Neither by the mail nor by the page, and the link opens nothing else."""
+        """Neither from the mail nor the page, and the link opens nothing else."""
         [mail] = to(made, NEW)
         assert "Mira" not in str(mail)
         assert "Mira" not in client.get(asked).text
@@ -160,7 +160,7 @@ class TestAttacks:
     def test_a_link_works_once(
         self, made: Instance, mira: Athlete, client: TestClient, asked: str
     ) -> None:
-        """Replayed after the athlete went back, it opens nothing."""
+        """Used again after the athlete went back, it does nothing."""
         assert client.post(asked).status_code == 200
         with made.store.transaction() as tx:
             tx.athletes.save_email(mira, OLD)
@@ -193,7 +193,7 @@ class TestAttacks:
     def test_anothers_code_opens_nothing(
         self, made: Instance, mira: Athlete, client: TestClient, asked: str
     ) -> None:
-        """Nor none at all, nor a link that was signed for another page."""
+        """Nor without a code, nor with a link signed for another page."""
         eve = made.add("Eve")
         ask(made, client, eve, "eve@evil.example")
         with made.store.reading() as tx:
@@ -217,7 +217,7 @@ class TestAttacks:
     def test_nobody_is_pestered_by_an_athletes_page(
         self, made: Instance, mira: Athlete, client: TestClient
     ) -> None:
-        """Three a day are mailed to, also where one of them was confirmed, and after a restart."""
+        """At most three addresses a day get mail, even with one confirmed, and across restarts."""
         for number in range(2):
             assert ask(made, client, mira, f"victim{number}@example.org") == 303
         assert ask(made, client, mira, NEW) == 303
@@ -258,7 +258,7 @@ class TestAttacks:
     def test_the_operators_word_ends_what_the_athlete_asked_for(
         self, made: Instance, mira: Athlete, client: TestClient, asked: str
     ) -> None:
-        """As `easeback athlete set --email` does it."""
+        """As by `easeback athlete set --email`."""
         with made.store.transaction() as tx:
             tx.athletes.save_email(mira, "right@example.org")
             tx.addresses.drop(mira)

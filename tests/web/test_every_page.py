@@ -1,4 +1,4 @@
-"""Every page in each of its states, in each language, as a phone shows it: errors are pages too."""
+"""Every page in each of its states and languages on a phone, including error pages."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,7 +24,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def phone(browser: Browser) -> Iterator[Page]:
-    """A window that may ask nobody for anything."""
+    """A window without network access."""
     context = browser.new_context(viewport=PHONE, offline=True)
     yield context.new_page()
     context.close()
@@ -35,7 +35,7 @@ def phone(browser: Browser) -> Iterator[Page]:
 def test_everybody_can_use_it(
     made: Instance, client: TestClient, phone: Page, language: str
 ) -> None:
-    """axe-core finds nothing, and no line runs out of the screen. Colours know no language."""
+    """axe-core finds nothing, and no line overflows. Colours don't depend on the language."""
     axe = browsing.axe_source()
     client.headers["accept-language"] = language
     wrong, seen = [], 0

@@ -1,4 +1,4 @@
-"""Hostile text in names, addresses, errors and forms: shown harmlessly, or not at all."""
+"""Hostile text in names, addresses, errors and forms: shown harmlessly or not at all."""
 
 from html.parser import HTMLParser
 
@@ -26,7 +26,7 @@ HOSTILE = (
 
 
 class Outline(HTMLParser):
-    """The tags of a page, in their order, with the attributes that could act."""
+    """The tags of a page in order, with their active attributes."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ def hostile(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def pages(made: Instance, client: TestClient, hostile: str) -> dict[str, str]:
-    """Every page of an athlete whose every text is hostile, by its name."""
+    """Every page of an athlete with hostile texts, by name."""
     victim = made.add(
         hostile[:80],
         email=f"{hostile}@example.org",
@@ -74,19 +74,19 @@ def _pages(made: Instance, client: TestClient, victim: Athlete) -> dict[str, str
 
 
 def test_no_text_becomes_markup(made: Instance, client: TestClient, pages: dict[str, str]) -> None:
-    """The tags of each page are those of a harmless athlete's, and nothing acts."""
+    """The tags of each page are those of a harmless athlete's, without active content."""
     plain = made.add("Plain", race=Race("Race", made.clock.now.date(), 21_097.5))
     run_winter(made, plain)
     harmless = _pages(made, client, plain)
     for name, page in pages.items():
-        if name != "status":  # which tells of both by now
+        if name != "status":  # it lists both by now
             assert Outline(page).tags == Outline(harmless[name]).tags, name
         assert Outline(page).acting == [], name
         assert "script" not in Outline(page).tags, name
 
 
 def test_no_text_is_run_turned_round_or_endless(pages: dict[str, str]) -> None:
-    """Braces stay braces, bidi marks and controls are gone, and a page stays a page."""
+    """Braces stay braces, bidi marks and control characters are removed, lengths are limited."""
     for name, page in pages.items():
         assert ">49<" not in page
         assert not set(page) & set("\u202e\u2066\x00\x07\u2028"), name
@@ -94,7 +94,7 @@ def test_no_text_is_run_turned_round_or_endless(pages: dict[str, str]) -> None:
 
 
 def test_a_tables_cell_is_no_formula(made: Instance, client: TestClient) -> None:
-    """What a spreadsheet would run is marked as text."""
+    """Cells that a spreadsheet would run are marked as text."""
     from worker.web.export import _cell
 
     assert _cell("=HYPERLINK(1)") == "'=HYPERLINK(1)"
@@ -111,13 +111,13 @@ def test_a_tables_cell_is_no_formula(made: Instance, client: TestClient) -> None
 )
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_any_bytes_are_a_form_of_some_kind(kind: str, body: bytes) -> None:
-    """Nothing that comes over the wire breaks the reading of it."""
+    """No request body breaks the parser."""
     form = read_form(kind, body)
     assert all(isinstance(value, str) for values in form.fields.values() for value in values)
 
 
 def test_forms_are_read_alike_in_both_encodings() -> None:
-    """Several values of a name, and letters beyond ASCII."""
+    """Repeated names, and letters beyond ASCII."""
     coded = read_form("application/x-www-form-urlencoded; charset=utf-8", b"a=1&a=%C3%A9&b=")
     body = (
         "--x\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n"

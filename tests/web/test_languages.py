@@ -1,4 +1,4 @@
-"""Every page in each language; which one a visitor is shown, and what is stored of it."""
+"""Every page in each language; which one a visitor gets, and what is stored."""
 
 import re
 
@@ -18,7 +18,7 @@ from worker.sources.base import STALE_CONSENT_SAYS
 def test_every_page_is_in_its_language_to_the_last_word(
     made: Instance, client: TestClient, language: str
 ) -> None:
-    """The athlete's where one is known, else the browser's; named in the page and its header."""
+    """The athlete's if known, otherwise the browser's; named in the page and its header."""
     client.headers["accept-language"] = language
     wrong = []
     for name, answer in everything(made, client, language):
@@ -37,7 +37,7 @@ def language_of(answer: Response) -> str:
 def test_a_browser_is_answered_in_its_language_while_the_athlete_chose_none(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """Asked anew at each visit; nothing is stored, and a browser without one gets English."""
+    """Negotiated at each visit; nothing is stored, and the default is English."""
     link = made.link("athlete", mira)
     for asked, given in (("de-AT,en;q=0.5", "de"), ("fr", "fr"), ("nl", "en"), ("", "en")):
         answer = client.get(link, headers={"accept-language": asked})
@@ -51,7 +51,7 @@ def test_a_browser_is_answered_in_its_language_while_the_athlete_chose_none(
 def test_the_language_offered_is_kept_when_the_athlete_takes_it(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """From then on it is theirs in whatever browser, and nothing else has changed."""
+    """Then it applies in any browser, and nothing else has changed."""
     link = made.link("athlete", mira)
     answer = client.post(f"{link}/language", data={"language": "fr"})
     assert answer.status_code == 303
@@ -75,7 +75,7 @@ def test_a_language_that_there_is_not_is_refused(
 def test_the_settings_keep_a_language_and_leave_it_where_none_is_named(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """A form of an older page has no such field."""
+    """An older page's form has no such field."""
     link = f"{made.link('athlete', mira)}/settings"
     client.post(link, data={"language": "de", "units": "km"})
     assert made.athlete(mira).language == "de"
@@ -87,7 +87,7 @@ def test_the_settings_keep_a_language_and_leave_it_where_none_is_named(
 def test_what_is_refused_behind_a_link_is_said_in_the_athletes_language(
     made: Instance, client: TestClient
 ) -> None:
-    """Whatever the browser's is."""
+    """Whatever the browser's language."""
     who = made.add("Zoé", language="fr")
     answer = client.post(made.link("checkin", who), data={}, headers={"accept-language": "de"})
     assert answer.status_code == 400
@@ -102,13 +102,13 @@ def test_what_is_refused_behind_a_link_is_said_in_the_athletes_language(
 def test_a_rule_is_named_with_the_capitals_of_its_language(
     made: Instance, language: str, week: str, month: str
 ) -> None:
-    """German nouns keep theirs behind a number."""
+    """German nouns keep their capitals after a number."""
     words = made.web.pages.words(Locale(language))
     assert (words.rule_name("ramp"), words.rule_name("month")) == (week, month)
 
 
 def test_the_operators_page_is_english(made: Instance, client: TestClient) -> None:
-    """As the commands are."""
+    """Like the commands."""
     page = client.get("/status", headers={"accept-language": "de"})
     assert language_of(page) == "en"
     assert "All well" in page.text or "Needs attention" in page.text

@@ -36,7 +36,7 @@ SECURITY = {
 
 
 def every_get(made: Instance, athlete: Athlete) -> list[str]:
-    """Each page there is, by its path."""
+    """The path of every page."""
     page = made.link("athlete", athlete)
     return [
         page,
@@ -56,7 +56,7 @@ def every_get(made: Instance, athlete: Athlete) -> list[str]:
 
 
 def dump(made: Instance) -> str:
-    """All that the store holds."""
+    """The whole content of the store."""
     with made.store.reading() as tx:
         return json.dumps(
             {
@@ -71,7 +71,7 @@ class TestHeaders:
     def test_every_answer_is_dressed(
         self, made: Instance, runner: Athlete, client: TestClient
     ) -> None:
-        """Pages, downloads, stills and refusals alike."""
+        """Pages, downloads, pictures and refusals alike."""
         for path in every_get(made, runner):
             headers = client.get(path).headers
             assert SECURITY.items() <= dict(headers).items(), path
@@ -85,7 +85,7 @@ class TestHeaders:
     def test_personal_pages_are_kept_by_nobody(
         self, made: Instance, runner: Athlete, client: TestClient
     ) -> None:
-        """Only what is the same for everybody may be cached."""
+        """Only content that's the same for everybody may be cached."""
         stills = ("/icon.svg", made.web.pages.stylesheet_path)
         for path in every_get(made, runner):
             kept = client.get(path).headers["cache-control"] != "no-store"
@@ -101,7 +101,8 @@ class TestHeaders:
                 assert "<script" not in answer.text
                 assert " style=" not in answer.text
                 said = answer.text.replace("http://www.w3.org/2000/svg", "")
-                # For the calendar and apps of the athlete; a page loads nothing by these addresses.
+                # For the athlete's calendar and apps; the page itself loads nothing from these
+                # links.
                 said = re.sub(r'(href="webcal|value="https?)://[^"]*/(calendar|athlete)/', "", said)
                 assert "//" not in said
 
@@ -116,7 +117,7 @@ class TestHeaders:
 def test_no_get_and_no_head_changes_anything(
     made: Instance, runner: Athlete, client: TestClient
 ) -> None:
-    """Whatever a scanner, a prefetch or a preview opens, and however often."""
+    """Whatever a scanner, a prefetch or a preview opens, however often."""
     before = dump(made)
     for path in [*every_get(made, runner), *every_get(made, runner)]:
         client.get(path)
@@ -132,7 +133,9 @@ class TestLinks:
     def test_a_forged_link_opens_nothing(
         self, made: Instance, mira: Athlete, client: TestClient, purpose: str
     ) -> None:
-        """Cut, changed, made up, signed with another key or for another purpose: a plain 403."""
+        """Truncated, changed, made up, signed by another key or for another purpose: a
+        plain 403.
+        """
         link = made.link(purpose, mira, kind="weekly")
         stranger = Signer(["another key"], BASE_URL)
         signed = stranger.sign(purpose, mira, now=made.clock.now)
@@ -156,14 +159,14 @@ class TestLinks:
     def test_a_link_to_a_kind_of_mail_that_is_none_opens_nothing(
         self, made: Instance, mira: Athlete, client: TestClient
     ) -> None:
-        """Soundly signed nonsense is nonsense."""
+        """A valid signature doesn't help."""
         assert client.get(made.link("unsubscribe", mira, kind="spam")).status_code == 403
 
     @pytest.mark.parametrize(("purpose", "days"), [("athlete", 60), ("checkin", 30)])
     def test_a_link_runs_out(
         self, made: Instance, mira: Athlete, client: TestClient, purpose: str, days: int
     ) -> None:
-        """Said in words of its own, with 410, and only after its last day."""
+        """With its own message and status 410, only after its last day."""
         link = made.link(purpose, mira)
         made.clock.now += timedelta(days=days)
         assert client.get(link).status_code == 200
@@ -177,7 +180,7 @@ class TestBounds:
     def test_a_long_body_is_refused_before_it_is_read(
         self, made: Instance, mira: Athlete, client: TestClient
     ) -> None:
-        """By what it says of itself, and by what comes."""
+        """By its stated length, and by the bytes received."""
         link = made.link("checkin", mira)
         long = b"feels=fine&" + b"x" * LONGEST_BODY
         assert client.post(link, content=long).status_code == 413
@@ -190,7 +193,7 @@ class TestBounds:
         assert made.diary(mira) == ()
 
     def test_half_a_form_is_not_acted_on(self, made: Instance, mira: Athlete) -> None:
-        """Who hangs up in the middle has answered nothing."""
+        """A disconnect in the middle submits nothing."""
         heard: list[Message] = [
             {"type": "http.disconnect"},
             {"type": "http.request", "body": b"feels=hurts&", "more_body": True},
@@ -222,7 +225,7 @@ class TestBounds:
         assert "<h1>" in answer.text
 
     def test_who_asks_too_often_waits(self, made: Instance, mira: Athlete) -> None:
-        """And is let in again when the time has passed; health is never refused."""
+        """Later requests are answered again; health checks are never refused."""
         client = made.client(burst=3)
         link = made.link("checkin", mira)
         assert [client.get(link).status_code for _ in range(4)] == [200, 200, 200, 429]
@@ -233,7 +236,7 @@ class TestBounds:
         assert client.get(link).status_code == 200
 
     def test_guessing_is_dearer_than_asking(self, made: Instance, mira: Athlete) -> None:
-        """Five visits to links that open nothing cost as much as thirty to the front page."""
+        """Five visits to invalid links cost as much as thirty to the front page."""
         client = made.client(burst=30)
         assert [client.get("/athlete/guess").status_code for _ in range(6)] == [403] * 5 + [429]
         assert client.get("/").status_code == 429
@@ -241,7 +244,7 @@ class TestBounds:
     def test_a_sound_link_is_not_charged_for_wrong_ones_of_the_same_address(
         self, made: Instance, mira: Athlete
     ) -> None:
-        """As behind a proxy that nobody named; a flood of its own it is charged for."""
+        """As behind a proxy that isn't configured; its own flood is still charged."""
         client = made.client(burst=30)
         for _ in range(40):
             client.get("/athlete/guess")
@@ -267,7 +270,7 @@ class TestBounds:
     def test_a_surprise_is_a_plain_page_and_a_line_in_the_log(
         self, made: Instance, mira: Athlete, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """The page tells nothing of the inside; the log tells all but the link."""
+        """The page reveals nothing internal; the log has everything except the link."""
 
         class Broken(Signer):
             def check(self, *_: object, **__: object) -> NoReturn:
@@ -284,7 +287,7 @@ class TestBounds:
     def test_links_stay_out_of_the_log(
         self, made: Instance, runner: Athlete, client: TestClient, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Who reads the log may not open an athlete's page."""
+        """Reading the log must not give access to an athlete's page."""
         caplog.set_level(logging.DEBUG, logger="worker")
         links = [made.link("checkin", runner), made.link("unsubscribe", runner, kind="alert")]
         client.post(links[0], data={"feels": "fine"})
@@ -315,12 +318,12 @@ class TestClients:
         ],
     )
     def test_a_client_is_who_a_trusted_proxy_says(self, peer: str, told: str, client: str) -> None:
-        """And nobody else may say whom they stand for."""
+        """Nobody else's header is accepted."""
         proxies = (*LOOPBACK, ip_network("10.0.0.0/8"))
         assert client_of(self.scope(peer, told), proxies=proxies) == client
 
     def test_the_rate_limiter_forgets_the_longest_unseen(self) -> None:
-        """However many clients come, his memory has a bound."""
+        """For any number of clients its memory is bounded."""
         clock, rate_limiter = Clock(), ClientRateLimiter(burst=1, per_s=0.001, most=2)
         assert rate_limiter.wait_s("first", clock.now) == 0
         assert rate_limiter.wait_s("first", clock.now) > 0
@@ -329,14 +332,14 @@ class TestClients:
         assert rate_limiter.wait_s("first", clock.now) == 0
 
     def test_a_clock_that_goes_back_locks_nobody_out(self) -> None:
-        """Time that runs backwards is no time that has passed."""
+        """A step backwards counts as no time passed."""
         clock, rate_limiter = Clock(), ClientRateLimiter(burst=2, per_s=1)
         rate_limiter.wait_s("one", clock.now)
         assert rate_limiter.wait_s("one", clock.now - timedelta(days=1)) == 0
 
 
 def test_a_visit_knows_its_desk_and_nothing_of_cookies(made: Instance) -> None:
-    """The secrets of the context don't show where it is printed."""
+    """The context's repr contains no secrets."""
     web = replace(made.web, token="planted secret")
     assert "planted secret" not in repr(web)
     assert not hasattr(Visit, "cookies")

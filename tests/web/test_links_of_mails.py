@@ -1,4 +1,4 @@
-"""The links that mails carry, opened: composer and face have to agree on every one of them."""
+"""The links in mails are opened: composer and web server must agree on each of them."""
 
 import re
 from dataclasses import replace
@@ -27,14 +27,14 @@ def paths(email: Email) -> set[str]:
 
 
 def of_kind(kept: Athlete) -> Athlete:
-    """The made runner, under the names of one who is kept."""
+    """The made-up runner with the stored athlete's id and names."""
     return replace(mail_facts.athlete(), id=kept.id, link_id=kept.link_id)
 
 
 def test_every_link_of_an_alert_opens_its_page(
     made: Instance, mira: Athlete, composer: Composer, client: TestClient
 ) -> None:
-    """Three answers, each chosen on its page, and the way to stop the warnings."""
+    """Three answers, each preselected on its page, and the way to stop the warnings."""
     email = composer.alert(mail_facts.alert_facts(runner=of_kind(mira)))
     found = {path: client.get(path) for path in paths(email)}
     assert {answer.status_code for answer in found.values()} == {200}

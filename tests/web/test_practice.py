@@ -1,4 +1,4 @@
-"""The practice's pages: who may open them, what they show, and what can be changed there."""
+"""The practice's pages: access, content and changes."""
 
 import base64
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ def client(made: Instance) -> Iterator[TestClient]:
 
 
 def names_in(page: str, thirty: Mapping[str, Athlete]) -> list[str]:
-    """First names in the order in which the page shows them."""
+    """First names in the order of the page."""
     at = {
         first: page.find(f"<bdi>{one.name.replace(chr(39), '&#39;')}</bdi>")
         for first, one in thirty.items()
@@ -51,7 +51,7 @@ class TestLinks:
     def test_a_therapist_sees_everybody_for_ninety_days(
         self, made: Instance, link: str, client: TestClient, mira: Athlete
     ) -> None:
-        """And not a day longer; the page then says who makes a new one."""
+        """And not a day longer; then the page says who can make a new link."""
         assert "Mira" in client.get(link).text
         made.clock.now += timedelta(days=90)
         assert client.get(link).status_code == 200
@@ -63,7 +63,7 @@ class TestLinks:
     def test_a_new_link_and_going_close_the_old_one(
         self, made: Instance, client: TestClient
     ) -> None:
-        """Nobody else's is touched."""
+        """Others' links stay open."""
         vera, wim = add_therapist(made), add_therapist(made, "Wim")
         old, other = practice_link(made, vera), practice_link(made, wim)
         with made.store.transaction() as tx:
@@ -76,7 +76,7 @@ class TestLinks:
         assert client.get(other).status_code == 200
 
     def test_the_token_leads_the_operator_on_for_twelve_hours(self, made: Instance) -> None:
-        """Without it there is no way in, on this machine neither once it's published."""
+        """Without it there's no access, not even from this machine once it's published."""
         client = made.client(base_url=PUBLIC, token=TOKEN)
         assert client.get("/practice").status_code == 401
         login = base64.b64encode(f"me:{TOKEN}".encode()).decode()
@@ -89,7 +89,7 @@ class TestLinks:
         assert client.get(page).status_code == 410
 
     def test_another_token_ends_the_operators_links(self, made: Instance) -> None:
-        """Also where there was none before; a therapist's stay."""
+        """Also if there was none before; therapists' links stay valid."""
         page = made.client().get("/practice").headers["location"]
         theirs = practice_link(made, add_therapist(made))
         assert made.client().get(page).status_code == 200
@@ -137,7 +137,7 @@ class TestEverybody:
     def test_it_can_be_narrowed_to_one_thing(
         self, link: str, client: TestClient, thirty: Mapping[str, Athlete]
     ) -> None:
-        """By those that there are, each with its number; what there isn't shows everybody."""
+        """By the concerns that occur, each with its number; an unknown one shows everybody."""
         page = client.get(link).text
         assert "Red flag <span>2</span>" in page
         found = {
@@ -157,7 +157,7 @@ class TestEverybody:
     def test_a_name_is_found_by_any_part_whatever_its_case(
         self, link: str, client: TestClient, thirty: Mapping[str, Athlete]
     ) -> None:
-        """Together with one thing, too; nobody found is said."""
+        """Combined with a concern, too; an empty result is stated."""
         assert names_in(client.get(f"{link}?name=BERG").text, thirty) == ["Anna"]
         assert names_in(client.get(f"{link}?name=zoë").text, thirty) == ["Zoë"]
         both = client.get(f"{link}?name=an&concern=warned").text
@@ -167,7 +167,7 @@ class TestEverybody:
     def test_many_are_shown_a_page_at_a_time(
         self, made: Instance, link: str, client: TestClient
     ) -> None:
-        """A page that isn't there is the last one."""
+        """A page number beyond the last shows the last page."""
         for number in range(AT_ONCE + 3):
             made.add(f"Athlete {number:03}")
         first, second = client.get(link).text, client.get(f"{link}?page=2").text
@@ -184,7 +184,7 @@ class TestEverybody:
     def test_a_name_is_text_and_no_markup(
         self, made: Instance, link: str, client: TestClient
     ) -> None:
-        """Nor is what is searched for."""
+        """Nor is the search text."""
         made.add("<b>Bold</b>")
         page = client.get(f"{link}?name=<b>").text
         assert "<b>" not in page
@@ -195,7 +195,7 @@ class TestOneAthlete:
     def test_the_page_shows_what_the_practice_may_see(
         self, made: Instance, link: str, client: TestClient, mira: Athlete
     ) -> None:
-        """Answers, what stood out and whether it was mailed, weeks, runs, sources, address."""
+        """Answers, findings and whether they were mailed, weeks, runs, sources, address."""
         run_winter(made, mira)
         page = client.get(f"{link}/athletes/{mira.link_id}").text
         text = " ".join(told(page, "en").split())
@@ -218,14 +218,14 @@ class TestOneAthlete:
     def test_who_is_not_there_is_not_found(
         self, link: str, client: TestClient, mira: Athlete
     ) -> None:
-        """By number neither."""
+        """Nor by number."""
         for wrong in ("nobody", str(mira.id), ""):
             assert client.get(f"{link}/athletes/{wrong}").status_code == 404
 
     def test_mail_is_paused_and_goes_out_again(
         self, made: Instance, link: str, client: TestClient, mira: Athlete
     ) -> None:
-        """Paused twice is since the first time. A GET changes nothing."""
+        """Pausing twice keeps the first date. A GET changes nothing."""
         here = f"{link}/athletes/{mira.link_id}"
         assert client.get(f"{here}/pause").status_code == 405
         for _ in range(2):
@@ -242,7 +242,7 @@ class TestOneAthlete:
     def test_copies_are_turned_off_and_on_while_the_athlete_agrees(
         self, made: Instance, link: str, client: TestClient, mira: Athlete
     ) -> None:
-        """Without that there's no button, and a form of one's own does nothing."""
+        """Without consent there's no button, and a forged form does nothing."""
         here = f"{link}/athletes/{mira.link_id}"
         assert "hasn’t agreed" in client.get(here).text
         assert client.post(f"{here}/copies", data={"copies": "yes"}).status_code == 400
@@ -265,7 +265,7 @@ class TestOneAthlete:
 def test_the_pages_speak_the_therapists_language_to_the_last_word(
     made: Instance, client: TestClient, thirty: Mapping[str, Athlete], language: str
 ) -> None:
-    """Whatever the browser's and the athlete's are."""
+    """Whatever the browser's and the athlete's languages."""
     client.headers["accept-language"] = "fr" if language != "fr" else "de"
     page = practice_link(made, add_therapist(made, language=language))
     with made.store.transaction() as tx:
@@ -301,7 +301,7 @@ class TestAdding:
     def test_an_athlete_is_added_and_invited(
         self, made: Instance, link: str, client: TestClient, thirty: Mapping[str, Athlete]
     ) -> None:
-        """In the practice's usual zone and the language chosen, by the first mail there is."""
+        """In the practice's usual zone and the chosen language, by the first mail."""
         form = {"name": " Pia Lund ", "email": "pia@example.org", "language": "fr", "invite": "yes"}
         answer = client.post(f"{link}/athletes", data=form)
         assert answer.status_code == 303
@@ -318,7 +318,7 @@ class TestAdding:
     def test_without_the_box_no_mail_goes(
         self, made: Instance, link: str, client: TestClient
     ) -> None:
-        """And the page says so; nobody is here whose zone could be usual."""
+        """And the page says so; without other athletes no zone is usual."""
         form = {"name": "Pia", "email": "pia@example.org"}
         answer = client.post(f"{link}/athletes", data=form)
         assert "No mail was sent." in client.get(answer.headers["location"]).text
@@ -344,7 +344,7 @@ class TestAdding:
         self, made: Instance, link: str, client: TestClient, mira: Athlete,
         form: dict[str, str], said: str,
     ) -> None:  # fmt: skip
-        """With what was filled in; nobody is added and nothing mailed."""
+        """The form keeps its values; nobody is added and nothing mailed."""
         answer = client.post(f"{link}/athletes", data={**form, "invite": "yes"})
         assert answer.status_code == 400
         assert said in answer.text
@@ -356,7 +356,7 @@ class TestAdding:
     def test_a_link_in_strange_hands_does_not_mail_the_world(
         self, made: Instance, link: str, client: TestClient
     ) -> None:
-        """Sixty at once, then one in ten minutes, by whatever link."""
+        """Sixty at once, then one every ten minutes, whichever link is used."""
         other = practice_link(made, add_therapist(made, "Wim"))
         for number in range(61):
             form = {"name": f"P {number}", "email": "p@example.org", "invite": "yes"}
@@ -373,7 +373,7 @@ class TestAdding:
     def test_it_is_said_in_the_therapists_language(
         self, made: Instance, client: TestClient, mira: Athlete, language: str
     ) -> None:
-        """Also why it couldn't be done."""
+        """Including the reasons for errors."""
         page = practice_link(made, add_therapist(made, language=language))
         for form in (
             {"name": "", "email": "x"}, {"name": "a/b", "email": "x"}, {"name": "A", "email": "x"},
@@ -391,7 +391,7 @@ class TestTheAthletesSide:
     def test_the_page_says_who_sees_it_and_asks_for_consent(
         self, made: Instance, client: TestClient, mira: Athlete
     ) -> None:
-        """Given there and taken back there; without a therapist nothing is said of a practice."""
+        """Given and withdrawn there; without a therapist the practice isn't mentioned."""
         here = made.link("athlete", mira)
         assert "Your practice" not in client.get(here).text
         add_therapist(made)
@@ -409,7 +409,7 @@ class TestTheAthletesSide:
     def test_the_first_questions_ask_for_it_too(
         self, made: Instance, client: TestClient, mira: Athlete
     ) -> None:
-        """Where there is a practice that gets copies; an unticked box takes it back."""
+        """If the practice gets copies; an unticked box withdraws consent."""
         add_therapist(made)
         here = made.link("welcome", mira)
         assert 'name="copies"' in client.get(here).text
@@ -417,7 +417,7 @@ class TestTheAthletesSide:
         answers = {"units": "km", "wants": "alert"}
         client.post(here, data=answers | {"copies_asked": "yes", "copies": "yes"})
         assert agreed(made, mira)
-        client.post(here, data=answers)  # a page on which it wasn't asked
+        client.post(here, data=answers)  # a page that didn't ask for it
         assert agreed(made, mira)
         client.post(here, data=answers | {"copies_asked": "yes"})
         assert not agreed(made, mira)

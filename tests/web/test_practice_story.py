@@ -1,4 +1,4 @@
-"""A therapist with thirty athletes, in a real browser: the story from the link to the copy."""
+"""A therapist with thirty athletes in a real browser: from the link to the copy."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -24,14 +24,14 @@ WIDTHS = (320, 360, 768, 1280)
 
 @dataclass
 class Practice:
-    """A served practice, and a browser to visit it with."""
+    """A running practice, and a browser to visit it with."""
 
     made: Instance
     server: WebServer
     browser: Browser
 
     def open(self, path: str, viewport: Any = TABLET, *, javascript: bool = False) -> Page:
-        """A page in a window of its own; a request to anywhere else is a failure."""
+        """A page in its own window; a request to any other host is a failure."""
         context = self.browser.new_context(viewport=viewport, java_script_enabled=javascript)
         context.set_default_timeout(15_000)
         context.route("**/*", self._only_here)
@@ -76,7 +76,7 @@ def names(page: Page) -> list[str]:
 
 
 def jump(site: Practice, athlete: Athlete) -> None:
-    """A run comes in that stands out, and may be mailed about."""
+    """A run arrives that stands out and may be mailed about."""
     run = Recording("inbox", "jump", NOW, TODAY, 16_000.0, 5_600.0, 5_700.0)
     with site.made.store.transaction() as tx:
         found = tx.athletes.by_id(athlete.id)
@@ -85,15 +85,15 @@ def jump(site: Practice, athlete: Athlete) -> None:
 
 
 def queued(site: Practice, athlete: Athlete) -> list[str]:
-    """The recipients of what waits about an athlete."""
+    """The recipients of queued mails about an athlete."""
     with site.made.store.reading() as tx:
         return [one.recipient for one in tx.outbox.unsent() if one.athlete_id == athlete.id]
 
 
 def test_a_therapists_morning(practice: Practice, thirty: Mapping[str, Athlete]) -> None:
-    """Who is worst off, one of them in full, a pause, a new patient, and a copy after consent.
+    """The worst off, one of them in detail, a pause, a new patient, and a copy after consent.
 
-    On a tablet, without JavaScript, with nothing from elsewhere.
+    On a tablet, without JavaScript, with nothing from other hosts.
     """
     site, made = practice, practice.made
     vera = add_therapist(made)
@@ -105,13 +105,13 @@ def test_a_therapists_morning(practice: Practice, thirty: Mapping[str, Athlete])
     page.get_by_role("navigation", name="What to look at").get_by_text("Red flag").click()
     assert names(page) == ["Anna Berger", "Bruno Keller"]
 
-    # One of them in full, and back.
+    # One of them in detail, and back.
     page.get_by_role("link", name="Anna Berger").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Anna Berger")
     expect(page.get_by_text("No run is planned while this stands.")).to_be_visible()
     page.get_by_role("link", name="All athletes").click()
 
-    # Somebody is searched for, and their mail paused.
+    # Search for somebody and pause their mail.
     page.get_by_role("textbox", name="Name").first.fill("nils")
     page.get_by_role("button", name="Search").click()
     assert names(page) == ["Nils Hansen"]
@@ -123,7 +123,7 @@ def test_a_therapists_morning(practice: Practice, thirty: Mapping[str, Athlete])
     page.get_by_role("button", name="Let mail go out again").click()
     page.get_by_role("link", name="All athletes").click()
 
-    # A new patient is added and invited.
+    # Add and invite a new patient.
     page.get_by_text("Add an athlete").click()
     page.get_by_role("textbox", name="Name").last.fill("Pia Lund")
     page.get_by_role("textbox", name="Mail address").fill("pia@example.org")
@@ -142,7 +142,7 @@ def test_a_therapists_morning(practice: Practice, thirty: Mapping[str, Athlete])
     jump(site, paul)
     assert sorted(queued(site, paul)) == ["paul@example.org", vera.email]
 
-    # The copy's link opens the patient's page, where the therapist ends copies.
+    # The copy's link opens the patient's page, on which the therapist ends copies.
     with made.store.reading() as tx:
         (copy,) = [one for one in tx.outbox.unsent() if one.recipient == vera.email]
     lint(copy.mime)
@@ -162,7 +162,7 @@ def tab(practice: Practice) -> Page:
 
 
 def pages_of(practice: Practice, thirty: Mapping[str, Athlete], language: str) -> dict[str, str]:
-    """The path of each page, in a language."""
+    """The path of each page in a language."""
     vera = add_therapist(practice.made, f"Dr. {language}", language=language)
     link = practice_link(practice.made, vera)
     return {
@@ -179,7 +179,7 @@ def pages_of(practice: Practice, thirty: Mapping[str, Athlete], language: str) -
 def test_axe_finds_nothing_wrong_and_nothing_sticks_out(
     practice: Practice, thirty: Mapping[str, Athlete], tab: Page, axe: str, language: str
 ) -> None:
-    """Each page in light and dark, from 320 pixels to a desk; a form that was wrong, too."""
+    """Each page in light and dark, from 320 pixels to a desktop; also a rejected form."""
     with practice.made.store.transaction() as tx:
         tx.therapists.save_consent(thirty["Elena"], agreed_at=NOW)
     paths = pages_of(practice, thirty, language)

@@ -1,4 +1,4 @@
-"""Red flags are told to whoever looks after the athlete: once each, and not behind their back."""
+"""Red flags are mailed to whoever looks after the athlete: once each, and the page says so."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -35,7 +35,7 @@ def client(watched: Instance) -> Iterator[TestClient]:
 
 
 def mails(made: Instance) -> list[EmailMessage]:
-    """What was queued, each through the lint."""
+    """The queued mails, each linted."""
     with made.store.reading() as tx:
         queued = [letter.mime for letter in tx.outbox.all()]
     for mime in queued:
@@ -59,7 +59,7 @@ def answer(
 def test_a_red_flag_is_told_by_one_mail(
     watched: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """Who, what, when, and what the page said; neither address, nor pain, nor link."""
+    """Who, what, when, and the page's advice; no address, pain or link."""
     page = answer(client, watched, mira, "no_weight", "fever")
     assert f"A mail about it goes to {THERAPIST}." in page
     (mail,) = mails(watched)
@@ -77,7 +77,7 @@ def test_a_red_flag_is_told_by_one_mail(
 def test_it_goes_before_the_weekly_mails(
     watched: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """At once, however many of them wait."""
+    """At once, however many are waiting."""
     with watched.store.transaction() as tx:
         tx.outbox.enqueue(
             mira, kind="weekly", key="w", message_id="<w@example.org>", sender="s@example.org",
@@ -93,7 +93,7 @@ def test_it_goes_before_the_weekly_mails(
 def test_the_same_flag_is_told_once_while_it_stands(
     watched: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """The form sent twice, an answer taken back and given again, the days after."""
+    """The form sent twice, an answer changed and changed back, the days after."""
     for _ in range(2):
         answer(client, watched, mira, "fever", "leg_numb")
     answer(client, watched, mira, feels="fine")
@@ -109,7 +109,7 @@ def test_the_same_flag_is_told_once_while_it_stands(
 def test_a_flag_beside_it_and_one_that_comes_back_are_told(
     watched: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """Each mail tells what is new, and no more."""
+    """Each mail names only what is new."""
     answer(client, watched, mira, "fever")
     answer(client, watched, mira, "fever", "weak_legs")
     watched.clock.now += timedelta(days=1)
@@ -126,7 +126,7 @@ def test_a_flag_beside_it_and_one_that_comes_back_are_told(
 def test_every_flag_there_is_fits_into_one_mail(
     watched: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """Its key has room for all of them."""
+    """The mail's key has room for all of them."""
     answer(client, watched, mira, *RED_FLAGS)
     with watched.store.reading() as tx:
         (letter,) = tx.outbox.all()
@@ -187,12 +187,12 @@ def test_without_anybody_to_tell_the_page_says_nothing_of_it_and_no_mail_is_made
     ],
 )
 def test_the_settings_say_who_is_told(given: dict[str, str], told: str | None) -> None:
-    """Whoever answers go to, else the operator; or nobody."""
+    """The reply address, or the operator, or nobody."""
     assert MailSection.model_validate(given).therapist == told
 
 
 def test_it_is_told_in_german_too(watched: Instance, mira: Athlete) -> None:
-    """By the language of the mails."""
+    """By the mails' language."""
     services = replace(watched.web.services, composer=Composer(language="de"))
     with watched.client(services=services) as client:
         answer(client, watched, mira, "bone_point")
@@ -204,7 +204,7 @@ def test_it_is_told_in_german_too(watched: Instance, mira: Athlete) -> None:
 def test_who_is_forgotten_is_forgotten_in_the_outbox_too(
     watched: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """What was told about them goes with them."""
+    """The mails about them are deleted too."""
     answer(client, watched, mira, "fever")
     with watched.store.transaction() as tx:
         tx.outbox.forget(mira)

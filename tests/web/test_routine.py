@@ -1,4 +1,4 @@
-"""Today's routine: whom it is for, what it shows, who gets none, and that it fits on one sheet."""
+"""Today's routine: for whom, with what content, who gets none, and that it fits on one sheet."""
 
 import re
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def routine_of(made: Instance, athlete: Athlete) -> str:
 def test_shows_the_steps_for_where_it_hurts_with_pictures(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """Each once, in words for a screen reader; doses, times of day, and what isn't to be done."""
+    """Each once, with alternative text; doses, times of day, and what to avoid."""
     page = client.get(routine_of(made, mira)).text
     assert page.count('<div class="exercise" role="img"') == page.count("<svg") == 4
     assert 'aria-label="Somebody walks briskly' in page
@@ -50,7 +50,7 @@ def test_a_page_and_its_mails_lead_to_it(
 def test_who_should_be_seen_first_gets_no_exercise(
     made: Instance, runner: Athlete, client: TestClient, flags: tuple[str, ...]
 ) -> None:
-    """The page says whom to see instead, and the athlete's own doesn't lead to it."""
+    """The page says whom to see instead, and the athlete's page doesn't link to it."""
     made.answer(runner, CheckIn(TODAY, "hurts", ("buttock",), 8, flags))
     page = client.get(routine_of(made, runner)).text
     assert "<svg" not in page
@@ -61,7 +61,7 @@ def test_who_should_be_seen_first_gets_no_exercise(
 
 
 def test_the_severity_of_the_last_week_has_a_say(made: Instance, runner: Athlete) -> None:
-    """As in the weekly mail: a set for big jumps shows after one."""
+    """As in the weekly mail: a set for big jumps appears after one."""
     step = Step("rest", "Rest well", "", "Sleep.", "8 hours", ("after",))
     services = replace(made.web.services, routines=(Routine("Big", (step,), severity=2),))
     shown = made.client(services=services).get(routine_of(made, runner)).text
@@ -71,7 +71,7 @@ def test_the_severity_of_the_last_week_has_a_say(made: Instance, runner: Athlete
 
 
 def test_a_therapists_own_picture_is_loaded_from_here(made: Instance, mira: Athlete) -> None:
-    """By a path that tells nothing of an athlete and may be cached; with the title in words."""
+    """Its path reveals no athlete and may be cached; the title is the alternative text."""
     own = ExercisePicture(b"\xff\xd8made", ".jpg")
     step = Step("drop", 'Drop "slowly"', "", "So.", "often", ("after",), picture="heel.jpg")
     services = replace(made.web.services, routines=(Routine("Own", (step,)),))
@@ -98,7 +98,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Instance, s
 def test_it_prints_on_one_sheet_in_every_language(
     site: tuple[Instance, str], tmp_path: Path
 ) -> None:
-    """A4 and Letter, light and dark, with every pain there is."""
+    """A4 and Letter, light and dark, with every pain area."""
     made, address = site
     pages: dict[tuple[str, str, str], int] = {}
     with browsing.chromium() as browser:

@@ -1,4 +1,4 @@
-"""The athlete's own word on runs, by the page: leave out, put back, correct, add."""
+"""The athlete's edits of runs on the page: leave out, restore, correct, add."""
 
 import re
 from datetime import timedelta
@@ -26,7 +26,7 @@ def plain(text: str) -> str:
 def test_what_stood_out_leads_to_its_run_which_can_be_left_out(
     made: Instance, runner: Athlete, client: TestClient
 ) -> None:
-    """ "This wasn't right", one press, and it is gone; another, and it is back."""
+    """One press of "This wasn't right" removes it; another restores it."""
     link = made.link("athlete", runner)
     page = client.get(link).text
     wrong = re.search(r'href="#run-(\d+)">This wasn’t right', page)
@@ -65,7 +65,7 @@ def test_a_distance_is_corrected_in_the_athletes_units(
 def test_what_cannot_be_is_said_and_changes_nothing(
     made: Instance, runner: Athlete, client: TestClient
 ) -> None:
-    """A page with the reason, never an error page, and never another athlete's run."""
+    """A page with the reason, never a server error, and never another athlete's run."""
     other = made.add("Other")
     link = made.link("athlete", other)
     foreign = newest(made, runner).run.id

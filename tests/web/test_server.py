@@ -1,4 +1,4 @@
-"""The server in a thread: up, down whoever is connected, and one line where its port is taken."""
+"""The server in a thread: start, stop despite connections, and one line for a taken port."""
 
 import os
 import resource
@@ -42,7 +42,7 @@ def test_serves_from_start_to_stop(made: Instance) -> None:
 
 
 def test_stops_whoever_is_connected(made: Instance) -> None:
-    """An idle connection, and one that never finishes its request."""
+    """An idle connection, and one with an unfinished request."""
     server = WebServer(build_app(made.web), host="127.0.0.1", port=0)
     server.start()
     at = urlsplit(server.address)
@@ -53,14 +53,14 @@ def test_stops_whoever_is_connected(made: Instance) -> None:
         slow.sendall(b"POST /checkin/x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nab")
         stopping = threading.Thread(target=server.stop)
         stopping.start()
-        # Neither of them does anything more: a stop that waits for them has no end.
+        # Neither does anything more, so a stop that waits for them would never end.
         stopping.join(GIVEN_UP_AFTER_S)
         assert not stopping.is_alive()
     idle.close()
 
 
 def test_a_taken_port_is_said_in_one_line(made: Instance) -> None:
-    """With the setting to change."""
+    """It names the setting to change."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         server = WebServer(build_app(made.web), host="127.0.0.1", port=port)
@@ -72,14 +72,14 @@ def test_a_taken_port_is_said_in_one_line(made: Instance) -> None:
 
 
 def test_a_host_that_is_not_here_is_said_in_one_line(made: Instance) -> None:
-    """Another machine's address can't be listened on."""
+    """Another machine's address can't be bound."""
     server = WebServer(build_app(made.web), host="192.0.2.1", port=0)
     with pytest.raises(WebServerError, match=r"^\[web\] host 192.0.2.1 can't be listened on"):
         server.start()
 
 
 def test_stopping_what_never_started_does_nothing(made: Instance) -> None:
-    """Twice is once, and none is none."""
+    """Stopping twice is harmless too."""
     server = WebServer(build_app(made.web), host="127.0.0.1", port=0)
     server.stop()
     server.stop()
@@ -87,7 +87,7 @@ def test_stopping_what_never_started_does_nothing(made: Instance) -> None:
 
 @contextmanager
 def no_more_files_than(free: int) -> Iterator[None]:
-    """This process may open so many files more, below the first number that is free."""
+    """Limit this process to that many more open files."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest = os.open(os.devnull, os.O_RDONLY)
     os.close(lowest)
@@ -102,7 +102,7 @@ def no_more_files_than(free: int) -> Iterator[None]:
 def test_connections_leave_the_work_files_to_open(
     free_at_start: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They are closed unanswered, and the log has one line and no traceback for each."""
+    """They're closed without an answer, and each is one log line without a traceback."""
     plain = socket.create_server(("127.0.0.1", 0))
     with no_more_files_than(free_at_start):
         listening = ListeningSocket.of(plain)

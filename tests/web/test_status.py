@@ -22,7 +22,7 @@ TOKEN = "a made token"
 
 
 def tick(made: Instance, **trouble: str) -> None:
-    """As if every piece of the work had just ended."""
+    """As if every job had just ended."""
     with made.store.transaction() as tx:
         for name in TICKS:
             tx.progress.ticked(name, at=made.clock.now, trouble=trouble.get(name))
@@ -60,27 +60,27 @@ class TestWhoMaySee:
     def test_a_proxy_or_another_name_on_this_machine_may_not(
         self, made: Instance, headers: dict[str, str], path: str
     ) -> None:
-        """Behind a proxy everybody comes from loopback; by a rebound name any site does."""
+        """Behind a proxy everybody comes from loopback; with DNS rebinding any site does."""
         assert made.client().get(path, headers=headers).status_code == 403
 
     def test_a_published_face_always_wants_the_token(self, made: Instance) -> None:
-        """A proxy that leaves no mark must not open it either."""
+        """Even a proxy that adds no header must not open it."""
         assert made.client(base_url=PUBLIC).get("/status").status_code == 403
 
     def test_the_front_door_leads_each_to_their_own(self, made: Instance) -> None:
-        """The operator to the status, a runner back to the mails."""
+        """The operator to the status page, a runner to their mails."""
         assert made.client().get("/").headers["location"] == "/status"
         stranger = made.client(base_url=PUBLIC).get("/")
         assert stranger.status_code == 200
         assert "links in your mails" in stranger.text
 
     def test_another_machine_may_not(self, made: Instance) -> None:
-        """Without a token there's nothing to enter."""
+        """Without a configured token there's nothing to enter."""
         client = TestClient(build_app(made.web), base_url=BASE_URL, client=("192.0.2.7", 1))
         assert client.get("/status").status_code == 403
 
     def test_the_token_opens_it_by_bearer_and_by_password(self, made: Instance) -> None:
-        """A scraper sends the one, a browser asks for the other."""
+        """Scrapers send the first, browsers ask for the second."""
         client = made.client(base_url=PUBLIC, token=TOKEN)
         basic = base64.b64encode(f"anybody:{TOKEN}".encode()).decode()
         for said in (f"Bearer {TOKEN}", f"Basic {basic}"):
@@ -90,7 +90,7 @@ class TestWhoMaySee:
         "said", ["", "Bearer wrong", "Bearer", "Basic YTpi", "Digest x", "Bearer é"]
     )
     def test_anything_else_is_asked_for_the_token(self, made: Instance, said: str) -> None:
-        """And nothing is told meanwhile."""
+        """And nothing is revealed."""
         client = made.client(base_url=PUBLIC, token=TOKEN)
         answer = client.get("/status", headers={b"Authorization": said.encode()})
         assert answer.status_code == 401
@@ -106,13 +106,13 @@ class TestReadiness:
         assert (answer.status_code, answer.text) == (200, "ok\n")
 
     def test_not_ready_before_anything_ran(self, made: Instance) -> None:
-        """A face alone is no worker."""
+        """A web server alone isn't a worker."""
         answer = made.client().get("/readyz")
         assert answer.status_code == 503
         assert "inbox: hasn't run yet" in answer.text
 
     def test_not_ready_when_a_piece_stops(self, made: Instance) -> None:
-        """A few minutes are slack; more is a stop."""
+        """A few minutes are tolerated; more means it has stopped."""
         tick(made)
         made.clock.now += timedelta(minutes=3)
         assert made.client().get("/readyz").status_code == 200
@@ -120,24 +120,24 @@ class TestReadiness:
         assert "nothing has been done since" in made.client().get("/readyz").text
 
     def test_not_ready_when_a_piece_fails(self, made: Instance) -> None:
-        """A folder that's gone, say."""
+        """Such as a missing folder."""
         tick(made, inbox="the folder is gone")
         assert "inbox: the folder is gone" in made.client().get("/readyz").text
 
     def test_not_ready_when_the_clock_went_back(self, made: Instance) -> None:
-        """Ticks of a time to come."""
+        """Ticks dated in the future."""
         tick(made)
         made.clock.now -= timedelta(hours=1)
         assert "the clock went back" in made.client().get("/readyz").text
 
     def test_not_ready_when_mail_is_refused(self, made: Instance, mira: Athlete) -> None:
-        """And ready again once it has gone."""
+        """Ready again once it was accepted."""
         tick(made)
         queue(made, mira, fails=True)
         assert "mail is being retried: 450 not now" in made.client().get("/readyz").text
 
     def test_not_ready_when_nothing_can_be_written(self, made: Instance) -> None:
-        """Reading alone is not enough."""
+        """Reading isn't enough."""
         tick(made)
         with made.store.transaction() as tx:
             tx.connection.exec_driver_sql(
@@ -148,7 +148,7 @@ class TestReadiness:
         assert "database" in answer.text
 
     def test_a_held_write_lock_is_said_within_two_seconds(self, made: Instance) -> None:
-        """Every other writer waits for it for half a minute; who asks for health doesn't."""
+        """Other writers wait half a minute for it; health checks don't."""
         tick(made)
         client, waits_ms, tried_ms = made.client(), list[int](), list[int]()
 
@@ -169,13 +169,13 @@ class TestReadiness:
         assert client.get("/readyz").text == "ok\n"
 
     def test_strangers_learn_what_but_not_why(self, made: Instance) -> None:
-        """A path or an address in an error is nobody else's business."""
+        """A path or address in an error isn't for strangers."""
         tick(made, inbox="/home/mira/inbox is gone")
         answer = made.client(base_url=PUBLIC).get("/readyz")
         assert (answer.status_code, answer.text) == (503, "not ready\ninbox\n")
 
     def test_livez_asks_no_database(self, made: Instance) -> None:
-        """The process is alive even when its store is not."""
+        """The process is alive even if its store isn't."""
         with made.store.transaction() as tx:
             tx.connection.exec_driver_sql("DROP TABLE tick")
         client = made.client()
@@ -185,7 +185,7 @@ class TestReadiness:
 
 class TestFigures:
     def test_the_page_says_what_needs_attention(self, made: Instance, mira: Athlete) -> None:
-        """Troubles of the work, mail that waits, and sources that fail, by name."""
+        """Problems of jobs, waiting mail, and failing sources, by name."""
         tick(made, inbox="the folder is gone")
         queue(made, mira, fails=True)
         with made.store.transaction() as tx:
@@ -202,7 +202,7 @@ class TestFigures:
         assert "<h1>All well</h1>" in made.client().get("/status").text
 
     def test_metrics_can_be_read_by_prometheus(self, made: Instance, mira: Athlete) -> None:
-        """Each sample under its name, type and help; no athlete is named."""
+        """Each sample with its name, type and help; no athlete is named."""
         tick(made, inbox='a "quoted"\nline')
         queue(made, mira, fails=True)
         made.clock.now += timedelta(seconds=30)
@@ -235,7 +235,7 @@ class TestFigures:
         assert all(one.documentation for one in ours.values())
 
     def test_openmetrics_is_given_to_whoever_asks_for_it(self, made: Instance) -> None:
-        """As newer scrapers do."""
+        """As newer scrapers request."""
         asked = {"Accept": "application/openmetrics-text; version=1.0.0"}
         answer = made.client().get("/metrics", headers=asked)
         assert answer.headers["content-type"].startswith("application/openmetrics-text")

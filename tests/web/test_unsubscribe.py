@@ -1,4 +1,4 @@
-"""Unsubscribing: one kind at a time, by a button or by a mail provider's POST, for good or not."""
+"""Unsubscribing: one kind of mail at a time, by a button or a mail provider's POST, reversible."""
 
 from datetime import timedelta
 
@@ -26,14 +26,14 @@ def test_opening_the_page_twice_changes_nothing(
 def test_the_button_stops_one_kind_and_no_other(
     made: Instance, mira: Athlete, client: TestClient, kind: MailKind
 ) -> None:
-    """Weekly and alert apart."""
+    """Weekly mails and alerts separately."""
     answer = client.post(made.link("unsubscribe", mira, kind=kind))
     assert "<h1>Stopped</h1>" in answer.text
     assert made.athlete(mira).wants == mira.wants - {kind}
 
 
 def test_it_can_be_undone_at_once(made: Instance, mira: Athlete, client: TestClient) -> None:
-    """A slip of the thumb costs another tap."""
+    """A mistaken tap is undone by another."""
     link = made.link("unsubscribe", mira, kind="weekly")
     client.post(link)
     client.post(link, data={"again": "yes"})
@@ -43,7 +43,7 @@ def test_it_can_be_undone_at_once(made: Instance, mira: Athlete, client: TestCli
 def test_a_one_click_post_needs_no_cookie_and_no_form_of_ours(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """As RFC 8058 has it; and pressing twice changes nothing more."""
+    """As in RFC 8058; doing it twice changes nothing more."""
     link = made.link("unsubscribe", mira, kind="alert")
     for _ in range(2):
         answer = client.post(link, content=ONE_CLICK, headers={"Content-Type": FORM})
@@ -55,7 +55,7 @@ def test_a_one_click_post_needs_no_cookie_and_no_form_of_ours(
 def test_a_one_click_post_may_be_multipart(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """Which the RFC allows, and never means "again"."""
+    """The RFC allows it, and it never means "resume"."""
     body = (
         '--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n'
         '--x\r\nContent-Disposition: form-data; name="again"\r\n\r\nyes\r\n--x--\r\n'
@@ -70,7 +70,7 @@ def test_a_one_click_post_may_be_multipart(
 
 
 def test_the_link_never_expires(made: Instance, mira: Athlete, client: TestClient) -> None:
-    """Ten years later a mail can still be stopped from its own link."""
+    """Ten years later a mail can still be stopped by its link."""
     link = made.link("unsubscribe", mira, kind="weekly")
     made.clock.now += timedelta(days=3653)
     assert client.post(link).status_code == 200
@@ -80,7 +80,7 @@ def test_the_link_never_expires(made: Instance, mira: Athlete, client: TestClien
 def test_the_page_shows_no_whole_address_and_leads_nowhere_else(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """A link that lives for ever must not open what is personal."""
+    """A link without expiry must not open anything personal."""
     page = client.get(made.link("unsubscribe", mira, kind="weekly")).text
     assert "m…@example.org" in page
     assert mira.email not in page
@@ -90,7 +90,7 @@ def test_the_page_shows_no_whole_address_and_leads_nowhere_else(
 def test_whoever_was_forgotten_is_told_so(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """The link is sound; there's nobody behind it."""
+    """The link is valid; the athlete is gone."""
     link = made.link("unsubscribe", mira, kind="weekly")
     with made.store.transaction() as tx:
         tx.athletes.remove(mira)
@@ -102,7 +102,7 @@ def test_whoever_was_forgotten_is_told_so(
 def test_a_weekly_mail_that_is_due_stays_due_when_settings_change(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """Stopping alerts an instant before the weekly tick loses no weekly mail."""
+    """Stopping alerts just before the weekly tick loses no weekly mail."""
     with made.store.reading() as tx:
         due_at = tx.athletes.next_weekly_at(mira)
     made.clock.now = due_at + timedelta(seconds=5)

@@ -1,4 +1,4 @@
-"""Uploads: what is refused and what that costs; what is taken, and that the inbox reads it."""
+"""Uploads: what is refused and at what cost; what is accepted, and that the inbox reads it."""
 
 import asyncio
 import errno
@@ -33,12 +33,12 @@ HTML = {"accept": "text/html"}
 
 @pytest.fixture
 def to(made: Instance, mira: Athlete) -> str:
-    """Where Mira's files go to."""
+    """The path for Mira's uploads."""
     return f"{made.link('athlete', mira)}/files"
 
 
 def in_inbox(made: Instance) -> list[Path]:
-    """Every file in the inbox, hidden ones too, from its root."""
+    """Every file in the inbox, including hidden ones, relative to its root."""
     root = made.web.services.inbox.folder
     return sorted(one.relative_to(root) for one in root.rglob("*") if not one.is_dir())
 
@@ -48,7 +48,7 @@ def run_file(day: int = 1) -> bytes:
 
 
 def scan(made: Instance) -> tuple[int, int, tuple[tuple[str, str], ...]]:
-    """What two looks at the inbox come to: imported, duplicate, failed."""
+    """The results of two looks at the inbox: imported, duplicate, failed."""
     take_in_inbox(made.web.services, NOW)
     came = take_in_inbox(made.web.services, NOW)
     return came.imported, came.duplicate, came.failed
@@ -58,7 +58,7 @@ class TestRefusals:
     def test_a_wrong_link_is_refused_before_its_body_is_read(
         self, made: Instance, mira: Athlete
     ) -> None:
-        """Forged, closed or run out: not a byte is asked for."""
+        """Forged, closed or expired: no byte of the body is read."""
 
         async def receive() -> Message:
             pytest.fail("the body was read")
@@ -87,7 +87,7 @@ class TestRefusals:
     def test_too_much_is_refused_in_one_line(
         self, made: Instance, client: TestClient, to: str
     ) -> None:
-        """By what it says of itself, and chunk by chunk without an end."""
+        """By its stated length, and in chunks without an end."""
         said = client.post(to, content=b"x", headers={"content-length": str(10**9)})
         assert said.status_code == 413
 
@@ -112,7 +112,7 @@ class TestRefusals:
     def test_who_sends_too_much_hears_why(
         self, made: Instance, to: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Once all of it is sent: a connection cut before would drop the answer."""
+        """Once it's all sent: closing the connection earlier would lose the answer."""
         monkeypatch.setattr("worker.web.uploads.LARGEST_UPLOAD_BYTES", 8 * 2**20)
         server = WebServer(build_app(made.web), host="127.0.0.1", port=0)
         server.start()
@@ -135,7 +135,7 @@ class TestRefusals:
         assert in_inbox(made) == []
 
     def test_no_file_is_no_upload(self, made: Instance, client: TestClient, to: str) -> None:
-        """An empty body, a form without its file, half a form."""
+        """An empty body, a form without a file, an incomplete form."""
         head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.fit"\r\n\r\n'
         form = {"content-type": "multipart/form-data; boundary=b"}
         assert client.post(to).status_code == 400
@@ -148,7 +148,7 @@ class TestRefusals:
     def test_more_files_than_a_share_has_are_refused(
         self, made: Instance, client: TestClient, to: str
     ) -> None:
-        """None of them is kept."""
+        """None of them is stored."""
         many = [("file", (f"{one}.fit", b"x")) for one in range(MOST_FILES + 1)]
         assert client.post(to, files=many).status_code == 413
         assert in_inbox(made) == []
@@ -156,7 +156,7 @@ class TestRefusals:
     def test_a_full_disk_is_said_before_and_while_it_fills(
         self, made: Instance, client: TestClient, to: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """507, and nothing stays of it."""
+        """507, and nothing is left of it."""
         with monkeypatch.context() as patched:
             full = SimpleNamespace(f_bavail=1, f_frsize=4096)
             patched.setattr(uploads.os, "fstatvfs", lambda _: full)
@@ -178,7 +178,7 @@ class TestRefusals:
         self, made: Instance, mira: Athlete, client: TestClient, to: str, inbox: str,
         caplog: pytest.LogCaptureFixture, tmp_path: Path,
     ) -> None:  # fmt: skip
-        """503 for the athlete, the reason in the log; no link is followed out of the inbox."""
+        """503 for the athlete, the reason in the log; links out of the inbox aren't followed."""
         root = made.web.services.inbox.folder
         if inbox == "gone":
             root.rmdir()
@@ -228,7 +228,7 @@ class TestRefusals:
     def test_a_name_is_no_way_out_of_the_folder(
         self, made: Instance, client: TestClient, to: str, given: str, kept: str
     ) -> None:
-        """Nor one that a terminal acts on, that the inbox passes over, or no disk takes."""
+        """Nor one with control characters, one that the inbox skips, or one too long for a disk."""
         assert file_name(given) == kept
         head = f'--b\r\nContent-Disposition: form-data; name="file"; filename="{given}"\r\n\r\n'
         if "\n" not in given:
@@ -247,7 +247,7 @@ class TestTaken:
     def test_a_form_brings_its_files_into_the_inbox_of_its_athlete(
         self, made: Instance, mira: Athlete, client: TestClient, to: str
     ) -> None:
-        """Whole, for the worker's eyes alone, each by its name; and the page says so."""
+        """Complete, readable by the worker alone, each under its name; the page confirms it."""
         made.add("Nora")
         files = [("file", ("früh.fit", run_file(1))), ("file", ("late.fit", run_file(2)))]
         answer = client.post(to, files=files, headers=HTML)
@@ -267,7 +267,7 @@ class TestTaken:
     def test_a_phone_sends_one_file_as_the_body(
         self, made: Instance, client: TestClient, to: str, said: str
     ) -> None:
-        """And reads of it in JSON, or in one line."""
+        """The answer is JSON or one line."""
         headers, query = {"content-type": "application/octet-stream"}, ""
         if said == "in a header":
             headers["content-disposition"] = "attachment; filename*=UTF-8''fr%C3%BCh.fit"
@@ -304,7 +304,7 @@ class TestTaken:
     def test_a_zip_is_for_the_inbox_to_judge(
         self, made: Instance, client: TestClient, to: str
     ) -> None:
-        """Its runs come in; one that unpacks without end is refused there, in words."""
+        """Its runs are ingested; a zip bomb is refused there, with a reason."""
         good, bomb = io.BytesIO(), io.BytesIO()
         with zipfile.ZipFile(good, "w") as archive:
             archive.writestr("../../run.fit", run_file())
@@ -321,7 +321,7 @@ class TestTaken:
     def test_what_was_uploaded_goes_with_its_athlete(
         self, made: Instance, mira: Athlete, client: TestClient, to: str
     ) -> None:
-        """What else lies in the inbox is the runner's own."""
+        """Other files in the inbox are the runner's own."""
         client.post(to, content=run_file())
         own = made.web.services.inbox.folder / "Mira" / "own.fit"
         own.write_bytes(run_file(2))
@@ -332,7 +332,7 @@ class TestTaken:
 def test_an_upload_may_take_longer_than_other_requests(
     made: Instance, to: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The deadline of a connection ends once a sound link asks for the body."""
+    """The connection's deadline is lifted once a valid link requests the body."""
     began = []
     ends = connections.ImpatientProtocol.end_wait
 
@@ -361,6 +361,6 @@ def test_an_upload_may_take_longer_than_other_requests(
 
 
 def bounded(pieces: Iterator[bytes], most: int) -> Iterator[bytes]:
-    """The first pieces: a test client reads all that it sends before it asks."""
+    """The first pieces: a test client reads the whole body before it sends."""
     for _ in range(most):
         yield next(pieces)

@@ -1,4 +1,4 @@
-"""The page of the first mail: questions asked once, answers that land on the athlete's page."""
+"""The first mail's page: questions asked once, with answers stored as on the athlete's page."""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -40,7 +40,7 @@ def test_the_answers_are_kept_and_lead_to_the_athletes_page(
         week_starts=6,
         weekly=WeeklyHour(6, kept.weekly.at.replace(hour=18, minute=30)),
         pain=("knee", "shin"),
-        # The distance was asked for in kilometres, which they had until then.
+        # The distance was asked for in kilometres, the unit until then.
         race=Race("Spring half", date(2026, 5, 10), 21_100.0),
     )
     page = client.get(answer.headers["location"])
@@ -84,7 +84,7 @@ def test_the_form_shows_what_is_known_and_the_browsers_language(
 def test_what_cannot_be_read_is_asked_again_with_the_rest_as_it_was(
     made: Instance, mira: Athlete, client: TestClient, wrong: dict[str, str], told: str
 ) -> None:
-    """Nothing is saved, and nothing has to be written twice."""
+    """Nothing is saved, and the form keeps its values."""
     answer = client.post(made.link("welcome", mira), data={**ANSWERS, **wrong})
     assert answer.status_code == 400
     assert told in answer.text
@@ -101,7 +101,7 @@ def test_a_zone_may_be_spelled_as_people_do(
 
 
 def test_the_link_cannot_be_made_younger(made: Instance, mira: Athlete, client: TestClient) -> None:
-    """The way on to the athlete's page ends when the first mail's link does."""
+    """The onward link to the athlete's page expires with the first mail's link."""
     link = made.link("welcome", mira)
     made.clock.now = NOW + timedelta(days=59)
     onward = client.post(link, data={"timezone": "UTC"}).headers["location"]
@@ -124,7 +124,7 @@ def test_links_that_were_closed_are_closed_here_too(
 def test_all_mails_are_stopped_and_taken_up_again_by_one_click(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:
-    """As a mail provider posts it, and as the page does."""
+    """By a mail provider's POST, and by the page."""
     stop = made.link("unsubscribe", mira, kind="all")
     assert "Stop all mails?" in client.get(stop).text
     client.post(stop, data={"List-Unsubscribe": "One-Click"})

@@ -1,1 +1,1 @@
-"""Several workers on one PostgreSQL database: queued once, done by whoever is free, never twice."""
+"""Several workers on one PostgreSQL database: each job is queued once and done once."""

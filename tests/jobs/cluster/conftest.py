@@ -1,4 +1,4 @@
-"""Fixtures of a cluster: the application on PostgreSQL, and workers that are soon missed."""
+"""Fixtures of a cluster: the application on PostgreSQL, and workers whose death is noticed soon."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ QUICK = ClusterTiming(
 
 @pytest.fixture
 def cluster_store(postgres_url: str) -> Iterator[Store]:
-    """A store in a schema of its own, with the engine's tables beside ours."""
+    """A store in its own schema, with the engine's tables."""
     store = Store.open(postgres_url)
     install(store)
     yield store
@@ -43,7 +43,7 @@ def app(
     routines: tuple[Routine, ...],
     reader: Reader,
 ) -> App:
-    """The whole works on PostgreSQL, with the time set."""
+    """All services on PostgreSQL, with a clock that is set."""
     (tmp_path / "inbox").mkdir()
     mailer = ScriptedMailer()
     services = Services(
@@ -60,7 +60,7 @@ def app(
 
 @pytest.fixture
 def worker_in(app: App, reader: Reader) -> Callable[[], DrainingWorker]:
-    """Another worker of the cluster, with a memory of the inbox of its own."""
+    """Another worker of the cluster, with its own state of the inbox."""
 
     def make() -> DrainingWorker:
         old = app.services.inbox
@@ -73,7 +73,7 @@ def worker_in(app: App, reader: Reader) -> Callable[[], DrainingWorker]:
 
 @pytest.fixture
 def own_postgres() -> Iterator[Server]:
-    """A PostgreSQL that may be killed; skipped where there is none to start."""
+    """A PostgreSQL that may be killed; the test is skipped if none can be started."""
     if programs() is None:
         reason = "no initdb to make a PostgreSQL with: install postgresql"
         if os.environ.get("CI") == "true":

@@ -11,7 +11,7 @@ from tests.process import Process, running_in
 
 
 def environment(home: Path, url: str, **settings: str) -> Mapping[str, str]:
-    """What a process of the cluster is started with."""
+    """The environment of a cluster's process."""
     around = {name: value for name, value in os.environ.items() if name[:9] != "EASEBACK_"}
     return {
         **around,
@@ -31,13 +31,13 @@ def environment(home: Path, url: str, **settings: str) -> Mapping[str, str]:
 def member(
     home: Path, *words: str, env: Mapping[str, str], ready: str = "has joined"
 ) -> Iterator[Process]:
-    """One process of the cluster, up."""
+    """One running process of the cluster."""
     with running_in(home, *words, env=env, ready=ready) as process:
         yield process
 
 
 def wait_for(happened: Callable[[], bool], within_s: float, *processes: Process) -> float:
-    """Wait until something is so, whoever of them lives; how long it took."""
+    """Wait for a condition while any of them lives; returns the seconds that took."""
     began = time.monotonic()
     while not happened():
         took = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""A cluster does what one worker does: queued once, one at a time for an athlete, nothing twice."""
+"""A cluster does what one worker does: queued once, one job per athlete at a time, no repeats."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -32,14 +32,14 @@ WEEK = timedelta(days=7)
 
 
 def jobs(store: Store) -> list[Mapping[str, object]]:
-    """The open jobs on the queue, in the order in which they'd be fetched."""
+    """The open jobs in the order in which they'd be fetched."""
     query = "SELECT * FROM procrastinate_jobs ORDER BY priority DESC, id"
     with store.reading() as tx:
         return [dict(row) for row in tx.connection.execute(text(query)).mappings()]
 
 
 def test_a_dropped_file_becomes_a_mail_whoever_checks(app: App, worker_in: Workers) -> None:
-    """Two checks by two workers that know nothing of each other bring it in."""
+    """Two checks by independent workers ingest it."""
     anna = app.athlete()
     app.runs(anna, steady())
     app.drop("spike.fit", run_file(12.0))
@@ -54,7 +54,7 @@ def test_a_dropped_file_becomes_a_mail_whoever_checks(app: App, worker_in: Worke
 
 
 def test_a_cluster_of_three_tells_each_week_once(app: App, worker_in: Workers) -> None:
-    """Thirty athletes, all due at once, and three workers that begin together."""
+    """Thirty athletes, all due at once, and three workers that start together."""
     names = [f"{first}{second}" for first in "abcdef" for second in "uvxyz"]
     for name in names:
         app.runs(app.athlete(name), steady())
@@ -70,7 +70,7 @@ def test_a_cluster_of_three_tells_each_week_once(app: App, worker_in: Workers) -
 
 
 def test_what_is_urgent_goes_first(app: App) -> None:
-    """A webhook event before what is new, that before a weekly mail, the past at last."""
+    """A webhook event, then new runs, then a weekly mail, then history."""
     events, poll, history = source_tasks("strava")
     tasks = (events, poll, INBOX, WEEKLY, history)
     urgency = [queued_task(task, 1).priority for task in tasks]
@@ -79,7 +79,7 @@ def test_what_is_urgent_goes_first(app: App) -> None:
 
 
 def test_a_due_athlete_is_queued_once_and_touched_by_one_at_a_time(app: App) -> None:
-    """However often a webhook tells of them: one job waits, under the athlete's own lock."""
+    """However many webhook events: one job waits, under the athlete's own lock."""
     anna = app.athlete()
     notify = WorkerNotifier(app.services.store)
     for _ in range(3):
@@ -93,7 +93,7 @@ def test_a_due_athlete_is_queued_once_and_touched_by_one_at_a_time(app: App) -> 
 def test_a_storm_of_webhooks_leaves_the_queue_short(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where as many wait as may, the events are found by a check once there's room."""
+    """With a full queue, a later check finds the events once there's room."""
     monkeypatch.setattr("worker.jobs.cluster_tasks.MOST_QUEUED", 2)
     monkeypatch.setattr("worker.jobs.cluster_tasks._COUNTS_EVERY_S", 0.0)
     athletes = [app.athlete(name) for name in ("Anna", "Ben", "Cleo", "Dora")]
@@ -107,7 +107,7 @@ def test_a_storm_of_webhooks_leaves_the_queue_short(
 def test_a_notification_that_fails_is_only_logged(
     app: App, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The events stand in the store, and the next check finds them."""
+    """The events are in the store, and the next check finds them."""
     with app.services.store.transaction() as tx:
         tx.connection.execute(text("DROP TABLE procrastinate_jobs CASCADE"))
     notify = WorkerNotifier(app.services.store)
@@ -117,7 +117,7 @@ def test_a_notification_that_fails_is_only_logged(
 
 
 def test_a_worker_whose_machine_is_days_ahead_goes_by_the_databases_clock(app: App) -> None:
-    """No mail of the others ends by it, no week is told."""
+    """It expires no other mail and sends no weekly mail early."""
     app.now = datetime.now(UTC)
     anna = app.athlete(timezone="UTC")
     with app.services.store.transaction() as tx:
@@ -146,7 +146,7 @@ def test_a_worker_whose_machine_is_days_ahead_goes_by_the_databases_clock(app: A
 
 
 def test_a_batch_that_hangs_holds_up_no_mail_of_another_lane(app: App) -> None:
-    """What waits behind it goes by one more lane, and by no more than one."""
+    """Mails waiting behind it use one more lane, and only one."""
     athletes = [app.athlete(name, timezone="UTC") for name in ("Anna", "Ben", "Cleo")]
     for athlete in athletes:
         with app.services.store.transaction() as tx:
@@ -177,7 +177,7 @@ def test_a_batch_that_hangs_holds_up_no_mail_of_another_lane(app: App) -> None:
 
 
 def test_a_week_that_is_due_is_told_once_the_inbox_is_read(app: App) -> None:
-    """Whichever worker tells of it, and whichever reads."""
+    """Whichever worker sends the mail, and whichever reads."""
     app.now = datetime.now(UTC)
     anna = app.athlete(timezone="UTC")
     app.runs(anna, steady(until=app.now.date() - 8 * DAY))
@@ -205,7 +205,7 @@ def test_a_week_that_is_due_is_told_once_the_inbox_is_read(app: App) -> None:
 
 
 class BrokenComposer(Composer):
-    """Can't compose."""
+    """A composer that always fails."""
 
     def email(self, *_: object, **__: object) -> NoReturn:
         raise RuntimeError("out of paper")
@@ -214,7 +214,7 @@ class BrokenComposer(Composer):
 def test_what_fails_is_tried_again_later_and_later_and_stops_nobody(
     app: App, worker_in: Workers
 ) -> None:
-    """procrastinate keeps the job for a second try; the weekly mail of the others goes out."""
+    """procrastinate keeps the job for a second try; other weekly mails are sent."""
     app.runs(app.athlete("Anna"), steady())
     app.now += WEEK
     composer = app.services.composer
@@ -227,7 +227,7 @@ def test_what_fails_is_tried_again_later_and_later_and_stops_nobody(
     app.runs(app.athlete("Ben", added_at=app.now - 4 * WEEK), steady(until=TODAY + WEEK))
     with app.services.store.transaction() as tx:
         tx.connection.execute(text("UPDATE athlete SET next_weekly_at = added_at"))
-        # A slow machine must not come to the second try, two seconds later, in this test.
+        # A slow machine must not get to the second try, two seconds later, in this test.
         tx.connection.execute(
             text("UPDATE procrastinate_jobs SET scheduled_at = scheduled_at + interval '1 hour'")
         )
@@ -239,7 +239,7 @@ def test_what_fails_is_tried_again_later_and_later_and_stops_nobody(
 
 
 def as_worker(app: App, name: str) -> App:
-    """The application as one of several workers sees it."""
+    """The application as one of several workers."""
     services = replace(app.services, identity=WorkerIdentity(name, timedelta(seconds=1.5)))
     with services.store.transaction() as tx:
         tx.workers.beat(name, role="worker", place="here")
@@ -247,11 +247,11 @@ def as_worker(app: App, name: str) -> App:
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """Simulates the end of the process."""
 
 
 def dies_over_a_mail(app: App, *, at_dot: bool) -> None:
-    """Anna's alert is claimed by a worker that dies over it."""
+    """Let a worker claim Anna's alert and die."""
     anna = app.athlete()
     app.runs(anna, steady())
     app.arrive(anna, recording(km=12.0))
@@ -262,7 +262,7 @@ def dies_over_a_mail(app: App, *, at_dot: bool) -> None:
 
 
 def test_what_a_living_worker_sends_is_nobody_elses(app: App) -> None:
-    """Another one that makes the mail ready puts nothing back and claims nothing."""
+    """Another worker that makes mails ready releases nothing and claims nothing."""
     dies_over_a_mail(app, at_dot=False)
     other = as_worker(app, "other")
     make_ready(other.services, other.now)
@@ -271,7 +271,7 @@ def test_what_a_living_worker_sends_is_nobody_elses(app: App) -> None:
 
 @pytest.mark.parametrize("at_dot", [False, True])
 def test_what_a_dead_worker_sent_goes_out_once_more(app: App, at_dot: bool) -> None:
-    """Flagged only where the final dot may have gone out before."""
+    """Flagged only if the final dot may have been sent before."""
     dies_over_a_mail(app, at_dot=at_dot)
     other = as_worker(app, "other")
     with app.services.store.transaction() as tx:
@@ -284,7 +284,7 @@ def test_what_a_dead_worker_sent_goes_out_once_more(app: App, at_dot: bool) -> N
 
 
 def test_a_worker_that_was_given_up_too_early_sends_no_dot(app: App) -> None:
-    """It comes back from a long sleep, and finds that its claim is another's."""
+    """It wakes from a long sleep and finds its claim taken by another."""
     anna = app.athlete()
     app.runs(anna, steady())
     app.arrive(anna, recording(km=12.0))
@@ -296,11 +296,11 @@ def test_a_worker_that_was_given_up_too_early_sends_no_dot(app: App) -> None:
         assert not tx.outbox.at_dot(letter)
 
 
-# Who may work beside whom
+# Which workers may run together
 
 
 def test_several_workers_and_one_that_works_alone_keep_each_other_out(cluster_store: Store) -> None:
-    """Each is told in one line who is at work."""
+    """Each refusal is one line that names the running worker."""
     with cluster_store.cluster_member(), cluster_store.cluster_member():
         cluster_store.assert_held()
         with pytest.raises(LockedError, match=r"several workers \(.*\) are at work"):
@@ -315,7 +315,7 @@ def test_several_workers_and_one_that_works_alone_keep_each_other_out(cluster_st
 def test_procrastinates_tables_are_made_once_and_in_our_schema(
     cluster_store: Store, postgres_url: str
 ) -> None:
-    """Also by several that start at once; which version they have stands beside them."""
+    """Also by several that start at once; their version is stored with them."""
 
     def start() -> None:
         with closing(Store.open(postgres_url)) as store:
@@ -356,5 +356,5 @@ def test_checks_come_round_at_least_as_often_as_wanted(every: timedelta, written
 
 
 def test_quick_timing_keeps_the_order_of_things() -> None:
-    """Who is alive is seen several times before anybody counts them as dead."""
+    """A living worker is seen several times before it could count as dead."""
     assert QUICK.heartbeat_every_s * 3 < QUICK.stale_s

@@ -1,4 +1,4 @@
-"""No question grows with the athletes: ten times as many, and each check and task reads no more."""
+"""No query grows with the athletes: with ten times as many, none reads more rows."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -25,7 +25,7 @@ Queries = Mapping[str, Callable[[], object]]
 
 
 def people(app: App, first: int, last: int) -> None:
-    """Athletes with a run each, a grant, a mail that went, and nothing that is due."""
+    """Athletes with a run, a grant and a sent mail each, and nothing due."""
     with app.services.store.transaction() as tx:
         tx.connection.execute(
             text(
@@ -64,7 +64,7 @@ def people(app: App, first: int, last: int) -> None:
 
 
 def queries(app: App) -> Queries:
-    """Every question that is asked again and again, by name."""
+    """Every repeated query, by name."""
     sections = {"strava": {"client_id": "1", "client_secret": "a secret"}}
     settings = Settings(secret_key="a key that is long enough for the tests", **sections)
     services = replace(app.services, sources=connected_sources(settings, Reader()))
@@ -94,7 +94,7 @@ def rows_read(app: App) -> dict[str, int]:
 
 @pytest.fixture
 def thrifty(app: App) -> App:
-    """PostgreSQL reads small tables whole by right; here it shows what its indexes can do."""
+    """Sequential scans are off: PostgreSQL rightly prefers them for small tables."""
 
     @event.listens_for(app.services.store.engine, "begin")
     def prefer_indexes(connection: Connection) -> None:
@@ -104,7 +104,7 @@ def thrifty(app: App) -> App:
 
 
 def test_no_check_reads_more_rows_for_ten_times_the_athletes(thrifty: App) -> None:
-    """Who is due, which mail is next, what is overdue: each by its index."""
+    """Due athletes, the next mail, overdue work: each by its index."""
     people(thrifty, 1, FEW)
     before = rows_read(thrifty)
     people(thrifty, FEW + 1, MANY)
@@ -133,5 +133,5 @@ def test_no_task_reads_more_rows_for_ten_times_the_athletes(thrifty: App) -> Non
             INBOX.run(thrifty.services, anna, (anna.name,), thrifty.clock)
         counted.append([one.rows for one in (weekly, arrives, sends, takes_in)])
     few, many = counted
-    # The second time there are the first one's ticks and mail to read as well.
+    # The second time the first one's ticks and mail are read as well.
     assert all(b <= a + 4 for a, b in zip(few, many, strict=True)), counted

@@ -1,4 +1,4 @@
-"""Who doesn't set it pays nothing for it: procrastinate is imported for a cluster alone."""
+"""No cost without a cluster: only a cluster imports procrastinate."""
 
 import subprocess
 import sys
@@ -36,7 +36,7 @@ def test_on_sqlite_nothing_of_the_extra_is_imported(arguments: list[str], tmp_pa
 
 
 def test_a_cluster_on_sqlite_is_refused_in_one_line(tmp_path: Path) -> None:
-    """It names the setting, and what would do."""
+    """The line names the setting, and what would work."""
     done = easeback("run", cwd=tmp_path, env={"EASEBACK_ENGINE__KIND": "procrastinate"})
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
@@ -44,7 +44,7 @@ def test_a_cluster_on_sqlite_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_cluster_without_the_extra_is_refused_in_one_line(tmp_path: Path) -> None:
-    """It says what to install."""
+    """The line says what to install."""
     absent = tmp_path / "absent"
     absent.mkdir()
     (absent / "sitecustomize.py").write_text(

@@ -1,4 +1,4 @@
-"""The database goes while work is under way: one line is said of it, and no traceback."""
+"""The database is lost during work: that is one line in the log, without a traceback."""
 
 import gc
 import logging
@@ -20,7 +20,7 @@ from worker.jobs.cluster_tasks import install
 from worker.pipeline.weekly import queue_weekly
 from worker.store import Store
 
-# SQLAlchemy drops a connection unclosed where its server goes while it is being set up.
+# SQLAlchemy leaves a connection unclosed if its server is lost during set-up.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
@@ -35,7 +35,7 @@ def cluster_store(own_postgres: Server) -> Iterator[Store]:
 
 @contextmanager
 def slow_sender(app: App, timing: ClusterTiming) -> Iterator[tuple[ClusterWorker, threading.Event]]:
-    """A worker that is sending a mail, until the event is set; it has ended at the end."""
+    """A worker that is sending a mail until the event is set; it has ended afterwards."""
     anna = app.athlete(timezone="UTC")
     with app.services.store.transaction() as tx:
         tx.athletes.weekly_done(anna, next_at=app.now)
@@ -64,7 +64,7 @@ def slow_sender(app: App, timing: ClusterTiming) -> Iterator[tuple[ClusterWorker
 def test_what_a_lost_session_had_claimed_goes_on_at_once(
     app: App, own_postgres: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody waits for the heartbeat of a session to be missed whose own process began another."""
+    """Its own process began another session, so nobody waits for its heartbeat to be missed."""
     caplog.set_level(logging.INFO)
     with slow_sender(app, replace(QUICK, stale_s=600.0)) as (_, goes_on):
         with closing(Store.at(own_postgres.url)) as other, other.reading() as tx:
@@ -81,7 +81,7 @@ def test_what_a_lost_session_had_claimed_goes_on_at_once(
 def test_a_task_that_outlives_its_database_is_no_traceback(
     app: App, own_postgres: Server, caplog: pytest.LogCaptureFixture, is_ended: bool
 ) -> None:
-    """Its end can't be written down: who runs it says so once, and nothing of its own tasks."""
+    """Its end can't be recorded: the caller logs that once, and the task logs nothing."""
     caplog.set_level(logging.INFO)
     with slow_sender(app, replace(QUICK, ends_within_s=5.0)) as (worker, goes_on):
         own_postgres.stop()

@@ -1,4 +1,4 @@
-"""Workers as processes: one is killed and another goes on; the database is, and all go on."""
+"""Workers as processes: one is killed, or the database is, and the others continue."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -22,7 +22,7 @@ NAMES = ("Ann", "Ben", "Cid")
 
 
 def seed(url: str, home: Path) -> None:
-    """Three who have run 8 km every second day up to now."""
+    """Three athletes who have run 8 km every second day until now."""
     (home / "data" / "inbox").mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
     with closing(Store.open(url)) as store, store.transaction() as tx:
@@ -51,7 +51,7 @@ def states(url: str) -> list[tuple[str, bool]]:
 def test_another_worker_goes_on_where_one_was_killed_over_a_mail(
     postgres_url: str, tmp_path: Path
 ) -> None:
-    """It had claimed the mail and never came to the dot: within a minute the other sends it."""
+    """It claimed the mail and didn't reach the dot: the other sends it within a minute."""
     seed(postgres_url, tmp_path)
     with SmtpServer() as server:
         server.fail("data", "hang", times=1)
@@ -76,7 +76,7 @@ def test_another_worker_goes_on_where_one_was_killed_over_a_mail(
 def test_a_mail_server_that_hangs_keeps_no_worker_from_ending(
     postgres_url: str, tmp_path: Path
 ) -> None:
-    """What it had claimed is put back at once, and the next one sends it."""
+    """Its claims are released at once, and the next worker sends the mail."""
     seed(postgres_url, tmp_path)
     with SmtpServer() as server:
         server.fail("data", "hang", times=1)
@@ -99,7 +99,7 @@ def test_a_mail_server_that_hangs_keeps_no_worker_from_ending(
 def test_a_cluster_outlives_its_database(
     own_postgres: Server, tmp_path: Path, how: Callable[[Server], None]
 ) -> None:
-    """What was dropped meanwhile is told of once it's back, each mail once."""
+    """Files dropped meanwhile are mailed about once it's back, each once."""
     url = own_postgres.url
     seed(url, tmp_path)
     with SmtpServer() as server:
@@ -129,7 +129,7 @@ def test_a_cluster_outlives_its_database(
 
 
 def test_the_roles_start_apart_and_see_each_other(postgres_url: str, tmp_path: Path) -> None:
-    """The web face alone, and a worker alone: ready once both are there, and counted."""
+    """The web server alone, and a worker alone: ready once both are there, and both counted."""
     seed(postgres_url, tmp_path)
     port = free_port()
     web = {"EASEBACK_WEB__PORT": str(port),

@@ -1,1 +1,1 @@
-"""Tests of the steps from a recording to a mail, over a real store."""
+"""Tests of imports, over a real store."""

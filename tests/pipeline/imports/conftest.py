@@ -9,7 +9,7 @@ from worker.sources.formats.child import Reader
 
 @pytest.fixture
 def database_url(sqlite_url: str) -> str:
-    """What a database can do differently is tried in `store/test_imports.py`."""
+    """SQLite only: `store/test_imports.py` covers the differences between databases."""
     return sqlite_url
 
 

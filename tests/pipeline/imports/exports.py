@@ -1,4 +1,4 @@
-"""Made exports of accounts, and the work that brings them in."""
+"""Made account exports, and a helper that imports them."""
 
 import gzip
 import zipfile
@@ -26,7 +26,7 @@ HEADER = (
 
 @dataclass(frozen=True)
 class Importing:
-    """The command's work without the command: `by` brings paths in for one athlete."""
+    """The import without the command: `by` imports paths for one athlete."""
 
     app: App
     reader: Reader
@@ -52,7 +52,7 @@ def row(
     race: bool = False,
     title: str = "Morning",
 ) -> str:
-    """A row of an export's table, for the run that `run_file` makes of that morning."""
+    """A row of an export's table for the run that `run_file` makes of that morning."""
     at = datetime(day.year, day.month, day.day, 6, tzinfo=UTC).strftime("%b %d, %Y, %I:%M:%S %p")
     seconds = round(360 * km)
     return (
@@ -75,7 +75,7 @@ def export(folder: Path, rows: Sequence[str], files: dict[str, bytes]) -> Path:
 
 
 def packed(path: Path, folder: Path) -> Path:
-    """The same as one zip."""
+    """The export as one zip."""
     with zipfile.ZipFile(path, "w") as archive:
         for file in sorted(folder.rglob("*")):
             archive.write(file, file.relative_to(folder))
@@ -91,7 +91,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 
 def week_of(folder: Path) -> Path:
-    """Three runs: one with its file, one whose file is torn, one whose file is missing; a ride."""
+    """Three runs: one with its file, one with a torn file, one without a file; and a ride."""
     return export(
         folder,
         [
@@ -108,7 +108,7 @@ def week_of(folder: Path) -> Path:
 
 
 def runs(app: App, anna: Athlete) -> set[tuple[Run, tuple[str, ...]]]:
-    """The runs and their sources, whatever their ids."""
+    """The runs and their sources, without ids."""
     with app.services.store.reading() as tx:
         return {
             (replace(kept.run, id=0), tuple(f"{s} {e}" for s, e in kept.sources))
@@ -121,7 +121,7 @@ def findings(app: App, anna: Athlete) -> set[tuple[date, str, float]]:
 
 
 def spiky(days: int) -> dict[str, bytes]:
-    """A run a day, one in forty twice as long."""
+    """One run a day, every fortieth twice as long."""
     return {
         f"{n:04}.fit": run_file(16.0 if n % 40 == 0 else 8.0, day=TODAY - (n + 1) * DAY)
         for n in range(days)

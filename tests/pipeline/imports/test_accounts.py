@@ -1,4 +1,4 @@
-"""Importing whole accounts: files and tables that tell of the same runs."""
+"""Importing whole accounts: files and tables of the same runs."""
 
 import json
 from collections import Counter
@@ -29,7 +29,7 @@ from worker.sources.archive.manifest import Table, manifest_of
 def test_a_row_and_its_file_are_one_run_and_rows_stand_in_for_lost_files(
     importing: Importing, tmp_path: Path, as_zip: bool
 ) -> None:
-    """The file's metres are believed, the row's race mark kept."""
+    """The file's metres are used, and the row's race mark is kept."""
     app, anna = importing.app, importing.app.athlete()
     path = week_of(tmp_path / "export")
     if as_zip:
@@ -69,7 +69,7 @@ def test_a_lost_file_says_that_its_row_counts(importing: Importing, tmp_path: Pa
 def test_the_table_alone_and_the_whole_export_give_the_same_in_either_order(
     importing: Importing, tmp_path: Path
 ) -> None:
-    """The table first, last, or not by itself at all: the same runs from the same recordings."""
+    """The table first, last, or together with the files: the same runs from the same recordings."""
     whole = week_of(tmp_path / "export")
     alone = tmp_path / "activities.csv"
     alone.write_bytes((whole / "activities.csv").read_bytes())
@@ -87,7 +87,7 @@ def test_the_table_alone_and_the_whole_export_give_the_same_in_either_order(
 
 
 def test_a_table_alone_gives_its_runs(importing: Importing, tmp_path: Path) -> None:
-    """Runs count, bad rows are told by their line, other sports are said once."""
+    """Runs count, bad rows are reported with their line, other sports are counted once."""
     anna = importing.app.athlete()
     path = tmp_path / "history.csv"
     path.write_text(
@@ -128,7 +128,7 @@ def test_a_table_of_ones_own_hangs_its_clock_where_the_athlete_lives(
 def test_a_distance_that_was_corrected_in_the_account_is_believed(
     importing: Importing, tmp_path: Path, km: float, seconds: int, believed: float
 ) -> None:
-    """A crop and a distance by hand are; what differs for another reason isn't. It is said."""
+    """A crop or a distance set by hand is; other differences aren't. It's reported."""
     anna = importing.app.athlete()
     told = row(71, TODAY, km, file="activities/71.fit").replace(str(round(360 * km)), str(seconds))
     path = export(tmp_path / "export", [told], {"71.fit": run_file(8.0)})
@@ -146,7 +146,7 @@ def test_a_distance_that_was_corrected_in_the_account_is_believed(
 def test_a_run_that_its_owner_turned_into_something_else_is_none(
     importing: Importing, tmp_path: Path, kind: str, as_zip: bool
 ) -> None:
-    """Said where the file is listed; it stays so when the file comes again without the table."""
+    """It's reported in the list of files, also when the file comes again without the table."""
     anna = importing.app.athlete()
     path = export(
         tmp_path / "export",
@@ -168,7 +168,7 @@ def test_a_run_that_its_owner_turned_into_something_else_is_none(
 def test_what_the_account_calls_a_walk_stays_a_run_by_the_athletes_word(
     importing: Importing, tmp_path: Path
 ) -> None:
-    """Files first, then the account: it goes; corrected here, it counts again."""
+    """Files first, then the account: the run is removed; the athlete's edit restores it."""
     app, anna = importing.app, importing.app.athlete()
     alone = tmp_path / "alone.fit"
     alone.write_bytes(run_file(8.0))
@@ -199,7 +199,7 @@ def test_the_sport_of_a_whole_triathlon_is_not_that_of_its_run(
 
 
 def test_what_is_put_aside_is_said_with_its_reason(importing: Importing, tmp_path: Path) -> None:
-    """No `imported` for what isn't among the runs; a row that makes it true takes it back."""
+    """It isn't reported as `imported`; a row that makes it plausible reverses that."""
     anna = importing.app.athlete()
     car = fit_run(datetime(2026, 11, 19, 6, tzinfo=UTC), distance_m=48_000, moving_s=3600)
     folder = folder_of(tmp_path / "files", {"car.fit": car, "run.fit": run_file(8.0)})
@@ -219,7 +219,7 @@ def test_what_is_put_aside_is_said_with_its_reason(importing: Importing, tmp_pat
 def test_a_table_of_days_beside_the_files_counts_nothing_twice(
     importing: Importing, tmp_path: Path
 ) -> None:
-    """Each day is the run of that day that is as long, or all of that day's; the rest are new."""
+    """A row matches the run of its day and length, or all of the day's; the rest are new."""
     anna = importing.app.athlete()
     files = {
         "a.fit": run_file(10.0, day=TODAY - 3 * DAY),
@@ -264,7 +264,7 @@ def test_the_sessions_of_a_runtastic_account_are_its_table(
 
 
 def test_archives_within_an_archive_are_read(importing: Importing, tmp_path: Path) -> None:
-    """As a Garmin account comes: zips of FIT files in a zip, most of them no activities."""
+    """A Garmin export: zips of FIT files in a zip, most of them not activities."""
     anna = importing.app.athlete()
     uploaded = "DI_CONNECT/DI-Connect-Uploaded-Files/UploadedFiles_0-_Part{}.zip"
     content = zipped(
@@ -300,7 +300,7 @@ SUMMARY: dict[str, object] = {
 def test_a_garmin_accounts_summaries_stand_in_where_there_are_no_files(
     importing: Importing, tmp_path: Path
 ) -> None:
-    """Centimetres and milliseconds; a ride is none, a run without distance is said."""
+    """Centimetres and milliseconds; rides are ignored, runs without a distance are reported."""
     anna = importing.app.athlete()
     path = tmp_path / "anna_0_summarizedActivities.json"
     ride = SUMMARY | {"activityType": "cycling"}
@@ -337,7 +337,7 @@ def garmin_account(path: Path, *activities: dict[str, object], **files: bytes) -
 def test_every_summary_of_a_garmin_account_without_a_file_is_a_run(
     importing: Importing, tmp_path: Path
 ) -> None:
-    """What was typed in there has no file, and counts beside what has; nothing counts twice."""
+    """Runs entered by hand have no file and count beside those with one; none counts twice."""
     anna = importing.app.athlete()
     path = garmin_account(
         tmp_path / "account.zip",
@@ -353,7 +353,7 @@ def test_every_summary_of_a_garmin_account_without_a_file_is_a_run(
 def test_what_a_garmin_account_made_of_a_file_is_believed(
     importing: Importing, tmp_path: Path
 ) -> None:
-    """A distance that was corrected there, and a run that was turned into a walk: said so."""
+    """A corrected distance, and a run turned into a walk; both are reported."""
     anna = importing.app.athlete()
     path = garmin_account(
         tmp_path / "account.zip",
@@ -373,7 +373,7 @@ def test_what_a_garmin_account_made_of_a_file_is_believed(
 def test_a_torn_file_of_summaries_gives_what_it_has(
     importing: Importing, tmp_path: Path, cut: int
 ) -> None:
-    """The whole ones before the tear, and a word about the rest."""
+    """The complete entries before the tear, and a message about the rest."""
     path = tmp_path / "anna_0_summarizedActivities.json"
     whole = summaries(SUMMARY, SUMMARY | {"activityId": 12, "beginTimestamp": 1_792_500_000_000})
     path.write_bytes(whole[:cut])

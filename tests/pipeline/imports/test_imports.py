@@ -1,4 +1,4 @@
-"""Importing folders and archives: stopped and started, changed, and read twice."""
+"""Importing folders and archives: interrupted, changed, and repeated."""
 
 import gzip
 import os
@@ -36,7 +36,7 @@ from worker.sources.formats.unpack import MIB
 def test_a_folder_gives_its_runs_and_passes_over_what_is_no_activity(
     importing: Importing, tmp_path: Path
 ) -> None:
-    """By content: a run without an ending is found, no picture fails, no link is read."""
+    """By content: a run without an extension is found, pictures don't fail, links aren't read."""
     anna = importing.app.athlete()
     folder = folder_of(
         tmp_path / "watch",
@@ -58,7 +58,7 @@ def test_a_folder_gives_its_runs_and_passes_over_what_is_no_activity(
 def test_twice_is_once_and_the_second_time_nothing_is_read(
     importing: Importing, tmp_path: Path
 ) -> None:
-    """What was read, and stands as it did, is known: even its bytes aren't looked at again."""
+    """Files that were read and haven't changed are skipped without opening them."""
     app, anna = importing.app, importing.app.athlete()
     folder = folder_of(tmp_path / "files", spiky(30))
     (folder / "ride.fit").write_bytes(fit_run(datetime(2026, 11, 1, tzinfo=UTC), sport="cycling"))
@@ -76,7 +76,7 @@ def test_twice_is_once_and_the_second_time_nothing_is_read(
 def test_a_pipe_in_place_of_a_file_that_was_listed_blocks_nobody(
     importing: Importing, tmp_path: Path, name: str
 ) -> None:
-    """Swapped after the look: it has no end, and nobody at the other one."""
+    """It was swapped after the listing: a pipe without a writer blocks whoever opens it."""
     anna = importing.app.athlete()
     files = {"a.fit": run_file(8), "a.zip": zipped({"a.fit": run_file(8)})}
     export(tmp_path / "e", [row(1, TODAY, 8)], {"good.fit": run_file(5, day=TODAY - DAY)})
@@ -100,7 +100,7 @@ def test_a_pipe_in_place_of_a_file_that_was_listed_blocks_nobody(
 
 
 def test_links_in_a_ring_are_a_reason(importing: Importing, tmp_path: Path) -> None:
-    """Named, it is said; met in a folder, it is passed over."""
+    """It's reported if named directly, and skipped inside a folder."""
     anna = importing.app.athlete()
     ring = tmp_path / "ring.fit"
     ring.symlink_to(ring)
@@ -110,7 +110,7 @@ def test_links_in_a_ring_are_a_reason(importing: Importing, tmp_path: Path) -> N
 
 
 def test_a_folder_that_only_lists_its_names_is_said(importing: Importing, public: Path) -> None:
-    """What can't be looked at there is named, and ends nothing."""
+    """What can't be opened is named, and the import continues."""
     anna = importing.app.athlete()
     for folder in ("open", "closed"):
         (public / folder).mkdir()
@@ -124,7 +124,7 @@ def test_a_folder_that_only_lists_its_names_is_said(importing: Importing, public
 
 
 def test_a_file_that_changed_is_read_again(importing: Importing, tmp_path: Path) -> None:
-    """Another time or size is another file."""
+    """Another time or size means another file."""
     anna = importing.app.athlete()
     folder = folder_of(tmp_path / "files", {"a.fit": run_file(8.0, day=TODAY - DAY)})
     importing.by(anna, folder)
@@ -134,7 +134,7 @@ def test_a_file_that_changed_is_read_again(importing: Importing, tmp_path: Path)
 
 
 def test_a_file_that_could_not_be_read_is_tried_again(importing: Importing, tmp_path: Path) -> None:
-    """Its reason may have gone; what is mended is found."""
+    """The cause may be gone; a repaired file is ingested."""
     anna = importing.app.athlete()
     folder = folder_of(tmp_path / "files", {"a.fit": b"\x0e\x10"})
     assert importing.by(anna, folder) == {"failed": 1}
@@ -145,7 +145,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(importing: Importing, tmp_
 def test_an_import_that_was_stopped_goes_on_where_it_was(
     importing: Importing, tmp_path: Path, as_zip: bool
 ) -> None:
-    """The first batch is kept; started again, the rest comes, and all is as if in one go."""
+    """The first batch is stored; restarted, the rest follows, with the same result as in one go."""
     app, anna, ben = importing.app, importing.app.athlete(), importing.app.athlete("Ben")
     path = folder_of(tmp_path / "files", spiky(ENTRIES_AT_ONCE + 40))
     if as_zip:
@@ -169,7 +169,7 @@ def close(started: Iterable[Imported]) -> None:
 def test_what_a_stopped_import_left_unjudged_is_judged_by_the_next_pass(
     importing: Importing, tmp_path: Path
 ) -> None:
-    """In silence, though its last run was today; the weekly mail and `alerts` know of it."""
+    """Without mails, though its last run was today; the weekly mail and `alerts` include it."""
     app, anna = importing.app, importing.app.athlete()
     app.runs(anna, steady())
     more = {
@@ -189,7 +189,7 @@ def test_what_a_stopped_import_left_unjudged_is_judged_by_the_next_pass(
 def test_a_run_that_arrives_beside_a_stopped_import_tells_nothing_of_it(
     importing: Importing, tmp_path: Path
 ) -> None:
-    """The watch's own run of today is small; the long one was imported, and stays unmailed."""
+    """The watch's own run of today is small; the long one was imported and isn't mailed."""
     app, anna = importing.app, importing.app.athlete()
     app.runs(anna, steady())
     more = {
@@ -210,7 +210,7 @@ def test_a_run_that_arrives_beside_a_stopped_import_tells_nothing_of_it(
 def test_what_could_not_be_read_is_read_by_the_next_import(
     importing: Importing, tmp_path: Path, as_zip: bool
 ) -> None:
-    """A reader without the memory for it judges nothing; what came beside it is known by then."""
+    """A reader without memory gives no verdict; the other files are already known then."""
     anna = importing.app.athlete()
     heavy = gzip.compress(run_file(8.0) + bytes(100 * MIB), compresslevel=1)
     path = folder_of(
@@ -241,7 +241,7 @@ def test_the_order_of_files_changes_nothing(importing: Importing, tmp_path: Path
 
 
 def test_names_that_are_no_text_are_told_plainly(importing: Importing, tmp_path: Path) -> None:
-    """Bytes of an old system are written out; all else stays until it is shown."""
+    """Undecodable bytes are escaped; everything else is left until it's shown."""
     anna = importing.app.athlete()
     folder = tmp_path / "files"
     folder.mkdir()

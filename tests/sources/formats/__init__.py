@@ -1,1 +1,1 @@
-"""File formats: what each reader makes of sound, odd and broken files."""
+"""File formats: each reader's result for valid, unusual and broken files."""

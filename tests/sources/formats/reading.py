@@ -1,4 +1,4 @@
-"""Reading bytes as the reader's child does, without a process of its own."""
+"""Reads bytes as the reader's child does, but in this process."""
 
 import io
 from collections.abc import Iterator
@@ -9,6 +9,6 @@ from worker.sources.formats.unpack import members
 
 
 def read_content(content: bytes, *, name: str = "") -> Iterator[tuple[str, Parsed | NotRead]]:
-    """Each member's name and what it gives; a file that is no archive is its own only member."""
+    """Each member's name and result; a file that is no archive is its only member."""
     for member in members(io.BytesIO(content), name=name):
         yield member.name, member.parsed

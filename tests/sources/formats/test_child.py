@@ -1,4 +1,4 @@
-"""The reader's child: limits hold, nothing takes the caller along, the next file is read."""
+"""The reader's child process: limits hold, the caller survives, the next file is read."""
 
 import gzip
 import io
@@ -31,7 +31,7 @@ FIT = fit_run(START, distance_m=5000, offset_h=1)
 
 @cache
 def slow() -> bytes:
-    """Sixty million records of no bytes: minutes to go through on any machine, packed small."""
+    """Sixty million empty records: minutes to parse on any machine, small when compressed."""
     return gzip.compress(fit_file(definition(20, ()) + bytes(60_000_000)), compresslevel=1)
 
 
@@ -42,7 +42,7 @@ def big() -> bytes:
 
 
 def packed(**members: bytes) -> bytes:
-    """A zip of these; in their names `_` stands for the dot."""
+    """A zip of these members; `_` in their names stands for the dot."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for name, member in members.items():
@@ -51,7 +51,7 @@ def packed(**members: bytes) -> bytes:
 
 
 def told(found: Iterable[Member]) -> list[tuple[str, str]]:
-    """Each member's name, and its reason where there is no run."""
+    """Each member's name, and its reason if it has no run."""
     return [(one.name, getattr(one.parsed, "reason", "")) for one in found]
 
 
@@ -69,13 +69,13 @@ def one(found: Iterator[Member]) -> Member:
 
 
 def pid_of(reader: Reader) -> int:
-    """The child that serves now."""
+    """The process id of the current child."""
     assert reader._child is not None
     return reader._child._process.pid
 
 
 def test_gives_the_same_as_reading_here(reader: Reader, tmp_path: Path) -> None:
-    """A run comes back whole from the child, by path and by bytes."""
+    """A run comes back intact from the child, by path and by bytes."""
     path = tmp_path / "run.fit"
     path.write_bytes(FIT)
     member = one(reader.read(path))
@@ -87,7 +87,7 @@ def test_gives_the_same_as_reading_here(reader: Reader, tmp_path: Path) -> None:
 def test_a_path_counts_from_where_the_caller_stands(
     reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The child stands elsewhere; the caller gets its own paths back."""
+    """The child has another current folder; the caller gets its own paths back."""
     one(reader.read(FIT))
     (tmp_path / "a.fit").write_bytes(FIT)
     monkeypatch.chdir(tmp_path)
@@ -100,7 +100,7 @@ def test_a_path_counts_from_where_the_caller_stands(
 def test_the_child_stands_in_nobodys_folder_and_sees_nothing_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither the folder we stand in, nor our settings, nor what is for Python alone."""
+    """Not our current folder, our settings, or variables of Python."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EASEBACK_MAIL__PASSWORD", "hunter2")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -110,7 +110,7 @@ def test_the_child_stands_in_nobodys_folder_and_sees_nothing_of_ours(
     with Reader() as reader:
         assert isinstance(one(reader.read(FIT)).parsed, tuple)
         proc = Path("/proc") / str(pid_of(reader))
-        if proc.exists():  # Linux tells
+        if proc.exists():  # only on Linux
             assert (proc / "cwd").readlink() == Path("/")
             assert b"-I" in (proc / "cmdline").read_bytes().split(b"\0")
             names = {
@@ -121,7 +121,7 @@ def test_the_child_stands_in_nobodys_folder_and_sees_nothing_of_ours(
 
 
 def test_the_child_loads_nothing_but_readers() -> None:
-    """It starts anew after a pause: what settings and services need would double the time."""
+    """It's restarted after a pause; importing settings and services would double the time."""
     loads = (
         "import sys, worker.sources.formats.child_serve; "
         "from worker.sources.formats import fit, gpx, tcx; print(*sys.modules)"
@@ -132,13 +132,13 @@ def test_the_child_loads_nothing_but_readers() -> None:
 
 
 def test_tells_reasons_as_well(reader: Reader) -> None:
-    """What isn't a run comes back with its reason."""
+    """Files without a run come back with the reason."""
     assert one(reader.read(b"", name="x")).parsed == Unreadable("an empty file")
     assert one(reader.read(fit_run(START, sport="cycling"))).parsed != ()
 
 
 def test_reads_many_files_with_one_child(reader: Reader, tmp_path: Path) -> None:
-    """Files come back in their order, each with its path, all by the same process."""
+    """Files come back in order, each with its path, from the same process."""
     paths = [tmp_path / f"{number}.fit" for number in range(300)]
     for number, path in enumerate(paths):
         path.write_bytes(fit_run(START + timedelta(days=number), records=2))
@@ -152,13 +152,13 @@ def test_reads_many_files_with_one_child(reader: Reader, tmp_path: Path) -> None
 
 
 def test_reads_an_archive_with_more_answers_than_a_pipe_holds(reader: Reader) -> None:
-    """Thousands of answers don't block the child or us."""
+    """Thousands of answers block neither the child nor the caller."""
     archive = packed(**{f"{'long' * 30}{number}_fit": b"" for number in range(2000)})
     assert len(list(reader.read(archive, name="big.zip"))) == 2000
 
 
 def test_a_caller_may_take_its_time_over_an_answer() -> None:
-    """What is slow in the caller isn't held against the file."""
+    """Time spent by the caller doesn't count against the file."""
     archive = packed(**{f"{'long' * 30}{number}_fit": b"" for number in range(1500)})
     reasons: list[Parsed] = []
     with Reader(seconds=1, grace_s=0) as reader:
@@ -170,7 +170,7 @@ def test_a_caller_may_take_its_time_over_an_answer() -> None:
 
 
 def test_a_killed_child_costs_one_file(tmp_path: Path) -> None:
-    """After its death the next file is read by another."""
+    """After its death the next file is read by another child."""
     with Reader() as reader:
         one(reader.read(FIT))
         os.kill(pid_of(reader), signal.SIGKILL)
@@ -179,12 +179,12 @@ def test_a_killed_child_costs_one_file(tmp_path: Path) -> None:
 
 
 def stop(reader: Reader) -> None:
-    """Whatever the child reads now takes it for ever: the file isn't to blame."""
+    """Stop the child, so that reading seems to take forever through no fault of the file."""
     os.kill(pid_of(reader), signal.SIGSTOP)
 
 
 def test_a_file_that_takes_too_long_is_given_up() -> None:
-    """What can't be read in time, not by a fresh child either, is given up; the next is read."""
+    """A file that a new child can't read in time either is given up; the next one is read."""
     with Reader(seconds=2) as reader:
         member = one(reader.read(slow(), name="slow.fit"))
         assert member.parsed == NotRead("reading it took longer than 2 s")
@@ -192,7 +192,7 @@ def test_a_file_that_takes_too_long_is_given_up() -> None:
 
 
 def test_a_file_that_met_a_reader_in_trouble_is_read_by_a_fresh_one(tmp_path: Path) -> None:
-    """Whatever stopped or killed the child, no file has to answer for it."""
+    """Whatever stopped or killed the child, the file isn't blamed."""
     paths = [tmp_path / f"{number}.fit" for number in range(3)]
     for path in paths:
         path.write_bytes(FIT)
@@ -207,7 +207,7 @@ def test_a_file_that_met_a_reader_in_trouble_is_read_by_a_fresh_one(tmp_path: Pa
 
 
 def test_a_file_whose_readers_are_killed_is_not_judged() -> None:
-    """By the system, for want of memory, again and again: nothing is said of what it holds."""
+    """The system's OOM killer ends them repeatedly: the file gets no verdict."""
     is_over = threading.Event()
 
     def kill() -> None:
@@ -230,7 +230,7 @@ def test_a_file_whose_readers_are_killed_is_not_judged() -> None:
 
 
 def test_a_table_is_read_by_the_child_a_row_at_a_time(reader: Reader, tmp_path: Path) -> None:
-    """By itself or in an archive: the same rows as here; what is wrong with it is its reason."""
+    """By itself or in an archive: the same rows as in this process; an error is its reason."""
     rows = "".join(f"2026-03-{day:02}T07:00:00,{5000 + day}\n" for day in range(1, 29))
     content = f"start_date_local,distance_m\nnever,1\n{rows}".encode()
     (tmp_path / "mine.csv").write_bytes(content)
@@ -248,7 +248,7 @@ def test_a_table_is_read_by_the_child_a_row_at_a_time(reader: Reader, tmp_path: 
 
 
 def test_a_table_that_takes_too_much_memory_takes_only_the_childs(tmp_path: Path) -> None:
-    """It isn't read, and says so; the next file is."""
+    """It isn't read, and says so; the next file is read."""
     path = tmp_path / "a_summarizedActivities.json"
     path.write_bytes(bytes(60 * MIB))
     with Reader(memory_bytes=100 * MIB) as reader:
@@ -259,7 +259,7 @@ def test_a_table_that_takes_too_much_memory_takes_only_the_childs(tmp_path: Path
 
 
 def test_the_rest_of_an_archive_is_read_after_a_death() -> None:
-    """A member that takes too long doesn't cost those after it."""
+    """A member that takes too long doesn't affect those after it."""
     archive = packed(a_fit=FIT, b_fit_gz=slow(), c_fit=FIT)
     with Reader(seconds=2) as reader:
         assert told(reader.read(archive, name="x.zip")) == [
@@ -289,7 +289,7 @@ def test_an_archive_that_kills_reader_after_reader_is_given_up() -> None:
 def test_a_file_that_takes_too_much_memory_is_given_up(
     name: str, content: Callable[[], bytes], tmp_path: Path
 ) -> None:
-    """Under a limit of 100 MB one of 100 MB can't be unpacked; a fresh child reads the next."""
+    """Under a limit of 100 MB a file of 100 MB can't be unpacked; a new child reads the next."""
     paths = [tmp_path / "a.fit", tmp_path / name, tmp_path / "z.fit"]
     for path, bytes_ in zip(paths, (FIT, content(), FIT), strict=True):
         path.write_bytes(bytes_)
@@ -305,7 +305,7 @@ def test_a_file_that_takes_too_much_memory_is_given_up(
 
 
 def test_a_request_too_large_for_the_childs_memory_is_that_files_reason() -> None:
-    """It doesn't fit even before it is read; the next one does."""
+    """It doesn't even fit before it's read; the next one does."""
     with Reader(memory_bytes=100 * MIB) as reader:
         refused = told(reader.read(bytes(100 * MIB), name="x.fit"))
         assert refused[0] == ("x.fit", "reading it takes more than 100 MB of memory")
@@ -313,7 +313,7 @@ def test_a_request_too_large_for_the_childs_memory_is_that_files_reason() -> Non
 
 
 def test_an_idle_child_leaves_and_another_comes() -> None:
-    """Nothing stays in memory for files that don't come."""
+    """No memory is held while no files come."""
     with Reader(idle_s=0.1) as reader:
         one(reader.read(FIT))
         first = reader._child
@@ -324,7 +324,7 @@ def test_an_idle_child_leaves_and_another_comes() -> None:
 
 
 def test_closing_ends_the_child() -> None:
-    """After closing no process is left, and a further file still finds one."""
+    """Closing leaves no process, and another file still gets a child."""
     reader = Reader()
     one(reader.read(FIT))
     pid = pid_of(reader)
@@ -336,7 +336,7 @@ def test_closing_ends_the_child() -> None:
 
 
 def test_closing_ends_though_a_ctrl_c_left_the_processs_lock_taken() -> None:
-    """As one does that comes inside of `poll`; waiting for that lock would never end."""
+    """As after one inside `poll`; waiting for that lock would never end."""
     reader = Reader()
     one(reader.read(FIT))
     assert reader._child is not None
@@ -352,7 +352,7 @@ def test_closing_ends_though_a_ctrl_c_left_the_processs_lock_taken() -> None:
 
 
 def test_a_reader_that_nobody_closed_leaves_no_process() -> None:
-    """A child ends with its reader, even where that was forgotten."""
+    """A child ends with its reader, even if that was never closed."""
     reader = Reader()
     one(reader.read(FIT))
     pid = pid_of(reader)
@@ -362,7 +362,7 @@ def test_a_reader_that_nobody_closed_leaves_no_process() -> None:
 
 
 def test_a_caller_that_stops_half_way_leaves_no_answers_behind(tmp_path: Path) -> None:
-    """What was read ahead for somebody who left isn't told to the next."""
+    """Results read ahead for one caller aren't given to the next."""
     paths = [tmp_path / f"{number}.fit" for number in range(10)]
     for path in paths:
         path.write_bytes(b"")
@@ -387,7 +387,7 @@ def test_a_caller_that_stops_half_way_leaves_no_answers_behind(tmp_path: Path) -
 def test_opens_nothing_but_regular_files(
     reader: Reader, tmp_path: Path, make: object, expected: NotRead | Unreadable
 ) -> None:
-    """A link, a pipe or a device in the folder is never followed or waited for."""
+    """A link, pipe or device in the folder is never followed or waited for."""
     path = tmp_path / "it.fit"
     make(path)  # type: ignore[operator]  # one of the lambdas above
     assert one(reader.read(path)).parsed == expected

@@ -1,4 +1,4 @@
-"""Clocks: dates that can't be true are put right or said; a day is the one of the place."""
+"""Clocks: wrong dates are corrected or noted; a run's day is the local one."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -20,13 +20,13 @@ PLACES = {"Europe/Berlin": 13.4, "America/New_York": -74.0, "Asia/Tokyo": 139.7,
           "Europe/Madrid": -3.7, "Asia/Shanghai": 121.5, "Pacific/Honolulu": -157.8}  # fmt: skip
 """Zones, and a longitude in each."""
 NOWHERE = timedelta(hours=4, minutes=30)
-"""From here on a clock is too far off the sun for any zone."""
+"""A clock at least this far off the sun fits no zone."""
 
 instants = st.datetimes(datetime(2009, 2, 1), datetime(2037, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  # UTC
 
 
 def only(parsed: Parsed) -> Activity:
-    """The one run of an answer."""
+    """The only run of a result."""
     assert isinstance(parsed, tuple), parsed
     (run,) = parsed
     return run
@@ -34,7 +34,7 @@ def only(parsed: Parsed) -> Activity:
 
 @given(at=instants, home=st.sampled_from(list(PLACES)), there=st.sampled_from(list(PLACES)))
 def test_a_clock_that_fits_the_place_tells_the_day(at: datetime, home: str, there: str) -> None:
-    """Somebody who travels ran on the day of where they were, and nothing is doubtful about it."""
+    """A traveller's run is on the local day of the place, without a note of doubt."""
     local = at.astimezone(ZoneInfo(there))
     told = day_of_run(at, offset=local.utcoffset(), zone=ZoneInfo(home), lon=PLACES[there])
     assert told == (local.date(), None)
@@ -44,7 +44,7 @@ def test_a_clock_that_fits_the_place_tells_the_day(at: datetime, home: str, ther
 def test_a_clock_of_another_zone_at_home_tells_no_other_day(
     at: datetime, home: str, quarters: int
 ) -> None:
-    """A watch that was never told its zone: the run is on the athlete's day, or it is said."""
+    """A watch whose zone was never set: the run is on the athlete's day, or has a note of doubt."""
     zone, offset = ZoneInfo(home), timedelta(minutes=15 * quarters)
     day, doubt = day_of_run(at, offset=offset, zone=zone, lon=PLACES[home])
     local = at.astimezone(zone)
@@ -59,7 +59,7 @@ def test_a_clock_of_another_zone_at_home_tells_no_other_day(
 def test_without_a_place_another_day_is_said_to_be_doubtful(
     at: datetime, home: str, quarters: int
 ) -> None:
-    """Nothing tells a wrong clock from a journey then."""
+    """Then a wrong clock can't be told from a journey."""
     zone, offset = ZoneInfo(home), timedelta(minutes=15 * quarters)
     day, doubt = day_of_run(at, offset=offset, zone=zone, lon=None)
     assert day == (at + offset).date()
@@ -68,7 +68,7 @@ def test_without_a_place_another_day_is_said_to_be_doubtful(
 
 @given(at=st.datetimes(datetime(2009, 1, 1), datetime(2028, 8, 1), timezones=st.just(UTC)))  # noqa: DTZ001  # UTC
 def test_a_receiver_that_lost_count_of_its_weeks_is_put_right(at: datetime) -> None:
-    """Whatever day is told 1,024 weeks early, but for the first ones of a clock without battery."""
+    """Any day 1,024 weeks early, except the first ones of a clock that lost power."""
     started_at, doubt = put_right(at - ROLLOVER, first=FIRST_FIT, rolls=True)
     assert doubt is None or "clock" in doubt
     is_first_day = (at - ROLLOVER + timedelta(days=1)).month == 1
@@ -84,14 +84,14 @@ def test_a_fit_file_1024_weeks_early_has_its_day_again() -> None:
 
 
 def test_a_fit_file_of_a_clock_never_set_says_so() -> None:
-    """Where no other date stands in the file, the day can't be known."""
+    """Without another date in the file the day can't be known."""
     run = only(parse_fit(fit_run(datetime(2000, 1, 1, 0, 4, tzinfo=UTC))))
     assert run.started_at.year == 2000
     assert "never set" in (run.note or "")
 
 
 def test_a_track_1024_weeks_before_its_file_has_its_day_again() -> None:
-    """GPX tells when it was written; a file written 19.6 years later to the week tells the rest."""
+    """The file says that it was written 1,024 weeks after the track, so the date is corrected."""
     points = straight(START - ROLLOVER, distance_m=3000, seconds=900, every_s=10)
     written = b"<metadata><time>2026-05-05T08:00:00Z</time></metadata><trk>"
     content = gpx([points]).replace(b"<trk>", written)
@@ -102,7 +102,7 @@ def test_a_track_1024_weeks_before_its_file_has_its_day_again() -> None:
 
 @pytest.mark.parametrize("year", [2000, 2001])
 def test_a_track_from_before_there_were_any_is_said_to_be_doubtful(year: int) -> None:
-    """By a clock that was never set, or later in the year by one that was wrong."""
+    """By a clock that was never set, or one that was wrong."""
     for month, doubt in ((1, "never set"), (7, "clock was wrong")):
         points = straight(datetime(year, month, 2, tzinfo=UTC), distance_m=3000, seconds=900)
         for run in (only(parse_gpx(gpx([points]))), only(parse_tcx(tcx([points])))):
@@ -110,6 +110,6 @@ def test_a_track_from_before_there_were_any_is_said_to_be_doubtful(year: int) ->
 
 
 def test_a_track_of_2006_is_believed() -> None:
-    """Runners had receivers by then."""
+    """Runners had GPS receivers by then."""
     points = straight(datetime(2006, 5, 4, tzinfo=UTC), distance_m=3000, seconds=900)
     assert only(parse_gpx(gpx([points]))).note is None

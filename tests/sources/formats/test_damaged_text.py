@@ -1,4 +1,4 @@
-"""GPX and TCX as they shouldn't be: stray characters, odd times, points in any order, odd laps."""
+"""Invalid GPX and TCX: stray characters, odd times, unordered points, odd laps."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ POINTS = straight(START, distance_m=10_000, seconds=3600, every_s=10)
 
 
 def the_run(answer: object) -> Activity:
-    """The one activity of a file."""
+    """The only activity of a file."""
     assert isinstance(answer, tuple), answer
     (run,) = answer
     assert isinstance(run, Activity)
@@ -36,7 +36,7 @@ STRAY = [b"&", b"& ", b"&nbsp;", b"&auml;", b"\x01", b"\x1f", b"\xe4", b"\xed\xa
 def test_stray_characters_cost_nothing(
     strays: list[bytes], parse: Callable[[bytes], object]
 ) -> None:
-    """Whatever stands in a name, the whole run is read, and said to be mended."""
+    """Whatever is in a name, the whole run is read, with a note about the repair."""
     content = gpx([POINTS], name="home").replace(b"home", b" to ".join(strays))
     run = the_run(parse(content))
     assert run.distance_m == pytest.approx(10_000, rel=0.01)
@@ -46,7 +46,7 @@ def test_stray_characters_cost_nothing(
 
 @given(st.integers(0, 200_000), st.sampled_from(STRAY))
 def test_a_stray_character_anywhere_costs_a_point_at_most(place: int, stray: bytes) -> None:
-    """Between tags, in a time, at the border of two pieces that are read."""
+    """Between tags, in a time, or at the boundary of two chunks."""
     points = straight(START, distance_m=10_000, seconds=3600, every_s=5)
     head, *rest = gpx([points], name="x").split(b"</time>")
     place %= len(rest)
@@ -56,13 +56,13 @@ def test_a_stray_character_anywhere_costs_a_point_at_most(place: int, stray: byt
 
 
 def test_a_byte_order_mark_and_a_blank_line_come_first() -> None:
-    """Some editors leave them."""
+    """Some editors write them."""
     run = the_run(parse_gpx(b"\xef\xbb\xbf\r\n" + gpx([POINTS])))
     assert run.distance_m == pytest.approx(10_000, rel=0.01)
 
 
 def test_a_tcx_is_mended_too() -> None:
-    """It's the same walk."""
+    """By the same parser."""
     content = tcx([POINTS], name="x").replace(b"<Notes>x", b"<Notes>a & b")
     assert the_run(parse_tcx(content)).distance_m == pytest.approx(10_000, rel=0.01)
 
@@ -75,7 +75,7 @@ def test_a_tcx_is_mended_too() -> None:
     ],
 )
 def test_mending_lets_no_entity_in(declared: bytes) -> None:
-    """A stray character before it makes the file be walked again, and refused again."""
+    """A stray character before it causes a second parse, which refuses it again."""
     content = gpx([POINTS], name="a & b &a; &x;")
     start = content.index(b"<gpx")
     refused = parse_gpx(b"\x01" + declared + content[start:])
@@ -84,7 +84,7 @@ def test_mending_lets_no_entity_in(declared: bytes) -> None:
 
 
 def test_decimal_commas_are_read() -> None:
-    """As programs write in half of the world."""
+    """As programs write in many locales."""
     content = gpx([POINTS])
     for whole in (b"48", b"11"):
         content = content.replace(b'="' + whole + b".", b'="' + whole + b",")
@@ -113,7 +113,7 @@ WRITTEN: list[Callable[[datetime], str]] = [
 def test_an_instant_is_read_however_it_is_written(
     at: datetime, written: Callable[[datetime], str]
 ) -> None:
-    """Without zeros, in other digits or years, as a number, with any offset."""
+    """Without leading zeros, in other digits or calendars, as a number, with any offset."""
     told = instant_and_offset(written(at))
     assert told is not None
     assert told[0] == at
@@ -121,18 +121,18 @@ def test_an_instant_is_read_however_it_is_written(
 
 @given(st.text(max_size=30))
 def test_no_text_that_is_no_instant_raises(text: str) -> None:
-    """Whatever stands there."""
+    """Any text is accepted or refused."""
     instant_and_offset(text)
 
 
-# Order and density
+# Order and density of points
 
 
 @given(st.randoms(use_true_random=False), st.booleans(), st.sampled_from([1, 5, 10, 60]))
 def test_the_order_of_points_doesnt_matter(
     chance: random.Random, is_shuffled: bool, every_s: int
 ) -> None:
-    """They are sorted by their times, newest first or in any order."""
+    """They are sorted by time, newest first or in any order."""
     points = straight(START, distance_m=10_000, seconds=3600, every_s=every_s)
     mixed = points[::-1]
     if is_shuffled:
@@ -145,7 +145,7 @@ def test_the_order_of_points_doesnt_matter(
 
 @given(st.sampled_from([2, 5, 10, 15]), st.booleans())
 def test_times_cut_to_the_minute_are_spread(every_s: int, newest_first: bool) -> None:
-    """The points of one minute lie within it, in the file's direction."""
+    """The points of one minute are spread within it, in the file's direction."""
     points = straight(START, distance_m=10_000, seconds=3600, every_s=every_s)
     cut = [replace(one, at=one.at and one.at.replace(second=0)) for one in points]
     run = the_run(parse_gpx(gpx([cut[::-1] if newest_first else cut])))
@@ -154,7 +154,7 @@ def test_times_cut_to_the_minute_are_spread(every_s: int, newest_first: bool) ->
 
 
 def test_points_of_one_instant_are_a_way_without_a_time() -> None:
-    """A typed one is a run of that day; how long it took, nobody knows."""
+    """One with a sport is a run of that day with an unknown duration."""
     points = [replace(one, at=START) for one in POINTS]
     run = the_run(parse_gpx(gpx([points])))
     assert run.distance_m == pytest.approx(10_000, rel=0.01)
@@ -163,7 +163,7 @@ def test_points_of_one_instant_are_a_way_without_a_time() -> None:
 
 @given(st.integers(31, 300), st.floats(0.5, 3.0))
 def test_seldom_points_are_judged_by_their_own_rate(every_s: int, speed_m_s: float) -> None:
-    """A watch that saves its battery, uphill: no silence between two points is a pause."""
+    """A watch in battery-saving mode, uphill: no gap between two points is a pause."""
     seconds = 40 * every_s
     points = straight(START, distance_m=speed_m_s * seconds, seconds=seconds, every_s=every_s)
     run = the_run(parse_gpx(gpx([points])))
@@ -182,7 +182,7 @@ def test_a_pause_stays_one_among_seldom_points() -> None:
 
 
 def test_a_copy_of_a_track_in_its_file_counts_once() -> None:
-    """The log and the saved track; the fuller one is taken."""
+    """The log and the saved track: the fuller one is used."""
     shorter = straight(START, distance_m=9000, seconds=3240, every_s=30)
     more = b"<trk>" + gpx([shorter]).split(b"<trk>")[1]
     run = the_run(parse_gpx(gpx([POINTS]).replace(b"</gpx>", more)))
@@ -201,7 +201,7 @@ def halves(*, counted: bool = True) -> list[list[Fix]]:
 
 
 def with_totals(parts: Sequence[Sequence[Fix]], totals: Sequence[tuple[float, float]]) -> bytes:
-    """A TCX whose laps tell these metres and seconds."""
+    """A TCX whose laps have these totals of metres and seconds."""
     head, *laps = tcx(parts, totals=False).split(b"<Track>")
     told = [
         f"<TotalTimeSeconds>{s}</TotalTimeSeconds><DistanceMeters>{m}</DistanceMeters>".encode()
@@ -227,14 +227,14 @@ def test_laps_that_count_up_are_told_from_those_that_dont(
 
 @pytest.mark.parametrize("counted", [True, False])
 def test_a_lap_without_totals_counts_by_its_points(counted: bool) -> None:
-    """The last lap of a recording that broke off."""
+    """The last lap of an interrupted recording."""
     run = the_run(parse_tcx(with_totals(halves(counted=counted), [(5000, 1800), (0, 0)])))
     assert run.distance_m == pytest.approx(10_000, rel=0.01)
     assert run.moving_s == pytest.approx(3600, rel=0.01)
 
 
 def test_a_lap_over_other_laps_counts_once() -> None:
-    """Pressed by hand over two automatic ones."""
+    """One pressed by hand over two automatic laps."""
     content = tcx(halves())
     over = (
         b'<Lap StartTime="2026-03-01T07:00:00Z"><TotalTimeSeconds>3600</TotalTimeSeconds>'
@@ -246,14 +246,14 @@ def test_a_lap_over_other_laps_counts_once() -> None:
 
 @given(st.floats(200, 60_000))
 def test_a_count_that_began_before_the_track_counts_from_there(ahead_m: float) -> None:
-    """The leg of a triathlon."""
+    """Such as the leg of a triathlon."""
     points = [replace(one, distance_m=(one.distance_m or 0.0) + ahead_m) for one in POINTS]
     run = the_run(parse_tcx(tcx([points], totals=False)))
     assert run.distance_m == pytest.approx(10_000, rel=0.01)
 
 
 def test_totals_beyond_any_runner_are_not_believed() -> None:
-    """What an overflow makes of a lap."""
+    """Such as an overflow in a lap."""
     run = the_run(parse_tcx(with_totals([POINTS], [(21_474_836, 4_294_967)])))
     assert run.distance_m == pytest.approx(10_000, rel=0.01)
     assert run.moving_s == pytest.approx(3600, rel=0.01)
@@ -267,7 +267,7 @@ def test_an_identity_in_local_time_tells_the_offset_not_the_start() -> None:
 
 
 def test_the_first_version_of_the_format_is_read() -> None:
-    """An activity is a `Run` there."""
+    """There an activity is a `Run`."""
     content = (
         tcx([POINTS])
         .replace(b"<Activities>", b'<History><Running Name="Running">')

@@ -1,4 +1,4 @@
-"""GPX: tracks give their runs; what isn't one says why."""
+"""GPX: tracks give their runs; anything else has a reason."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ GUESSED = "the file names no sport: taken for a run by its pace"
 
 
 def only(content: bytes) -> Activity:
-    """The single run that a file gives."""
+    """The only run of a file."""
     parsed = parse_gpx(content)
     assert isinstance(parsed, tuple), parsed
     assert len(parsed) == 1, parsed
@@ -25,7 +25,7 @@ def only(content: bytes) -> Activity:
 
 
 def run_of(metres: float, seconds: int, *, at: datetime = START) -> list[Fix]:
-    """An even run."""
+    """A run at an even pace."""
     return straight(at, distance_m=metres, seconds=seconds, every_s=5)
 
 
@@ -48,7 +48,7 @@ def test_measures_a_run() -> None:
      ("TrailRun", "trail"), ("Course à pied", "run"), ("Løpetur", "run"), ("ランニング", "run")],
 )  # fmt: skip
 def test_knows_a_run_by_its_type(kind: str, expected: str) -> None:
-    """Apps name running in many ways."""
+    """Apps have many names for running."""
     assert only(gpx([run_of(6000, 1800)], kind=kind)).sport == expected
 
 
@@ -67,7 +67,7 @@ def test_says_what_another_type_is(kind: str, expected: str) -> None:
 
 
 def test_names_from_strangers_come_short_and_plain() -> None:
-    """A name has no controls, no marks that turn the line, and an end."""
+    """Control characters and direction marks are removed from a name, and it's shortened."""
     name = "Long \u202erun\u2066\u0085 " + "x" * 300
     run = only(gpx([run_of(6000, 1800)], name=name))
     assert run.title.startswith("Long run xxx")
@@ -80,7 +80,7 @@ def test_names_from_strangers_come_short_and_plain() -> None:
 
 @pytest.mark.parametrize("kind", [None, "", "unknown"])
 def test_takes_an_untyped_track_for_a_run_by_its_pace(kind: str | None) -> None:
-    """Where nothing names the sport, five minutes a kilometre is a run, and the note says so."""
+    """Without a sport, five minutes per kilometre is a run, and the note says so."""
     assert only(gpx([run_of(6000, 1800)], kind=kind)).note == GUESSED
 
 
@@ -120,13 +120,13 @@ def test_pauses_between_segments_are_not_run() -> None:
 
 
 def joined(*files: bytes) -> bytes:
-    """The tracks of several files in one."""
+    """One file with the tracks of several."""
     tracks = b"".join(file[file.index(b"<trk>") : file.index(b"</gpx>")] for file in files)
     return b"<gpx>" + tracks + b"</gpx>"
 
 
 def test_a_track_that_goes_on_within_the_hour_is_the_same_run() -> None:
-    """Some apps begin a new track after each pause."""
+    """Some apps start a new track after each pause."""
     later = START + timedelta(minutes=30)
     content = joined(gpx([run_of(3000, 900)]), gpx([run_of(3000, 900, at=later)]))
     assert only(content).distance_m == pytest.approx(6000, rel=0.01)
@@ -141,7 +141,7 @@ def test_tracks_hours_apart_are_runs_of_their_own() -> None:
 
 
 def test_takes_the_offset_that_times_are_written_with() -> None:
-    """An app that writes local times tells the athlete's day."""
+    """An app that writes local times gives the athlete's day."""
     content = gpx([run_of(6000, 1800)]).replace(b"Z</time>", b"+02:00</time>")
     run = only(content)
     assert run.started_at == START - timedelta(hours=2)
@@ -149,19 +149,19 @@ def test_takes_the_offset_that_times_are_written_with() -> None:
 
 
 def test_a_route_without_times_is_no_recorded_run() -> None:
-    """A planned route has places and no times."""
+    """A planned route has positions and no times."""
     route = [Fix(None, each.lat, each.lon) for each in run_of(6000, 1800)]
     assert parse_gpx(gpx([route])) == NotARun("a route without times, not a recorded run")
 
 
 def test_a_file_without_a_track_says_so() -> None:
-    """Way points alone are no activity."""
+    """Waypoints alone aren't an activity."""
     waypoint = b'<gpx><wpt lat="48" lon="11"><time>2026-03-01T07:00:00Z</time></wpt></gpx>'
     assert parse_gpx(waypoint) == NotARun("a GPX file without a track, not a recorded run")
 
 
 def test_a_typed_run_in_one_place_is_unreadable() -> None:
-    """A run that never moved has no distance."""
+    """A run without movement has no distance."""
     still = [Fix(START + timedelta(seconds=second), 48.0, 11.0) for second in range(10)]
     assert parse_gpx(gpx([still])) == Unreadable("a run without distance: 10 points in one place")
 
@@ -175,7 +175,7 @@ def test_recovers_what_is_there_of_a_torn_file() -> None:
 
 
 def test_reads_other_encodings_and_leading_blanks() -> None:
-    """A byte order mark, UTF-16 and blanks before the declaration are all out there."""
+    """Byte order marks, UTF-16 and blanks before the declaration all occur."""
     text = gpx([run_of(6000, 1800)])
     utf16 = text.decode().replace("UTF-8", "UTF-16").encode("utf-16")
     for content in (b"\xef\xbb\xbf" + text, b"   \n" + text, utf16):
@@ -183,7 +183,7 @@ def test_reads_other_encodings_and_leading_blanks() -> None:
 
 
 def test_reads_prefixed_names() -> None:
-    """Some writers put a prefix before every element."""
+    """Some programs write a prefix before every element."""
     text = gpx([run_of(6000, 1800)]).decode()
     for name in ("trkseg", "trkpt", "trk", "time", "type", "name", "gpx", "ele"):
         text = text.replace(f"<{name}>", f"<g:{name}>").replace(f"</{name}>", f"</g:{name}>")
@@ -193,7 +193,7 @@ def test_reads_prefixed_names() -> None:
 
 
 def test_refuses_entities() -> None:
-    """A file that declares entities is a bomb or a thief; not even a small one is read."""
+    """A file that declares entities is an attack; not even a small one is read."""
     bomb = (
         b'<?xml version="1.0"?><!DOCTYPE gpx [<!ENTITY a "aaaaaaaaaa">'
         b'<!ENTITY b "&a;&a;&a;&a;&a;">]><gpx><trk><name>&b;</name></trk></gpx>'
@@ -205,7 +205,7 @@ def test_refuses_entities() -> None:
 
 @pytest.mark.parametrize("place", ['lat="x" lon="11"', 'lat="nan" lon="inf"', "", 'lat="48"'])
 def test_a_point_without_a_place_costs_only_itself(place: str) -> None:
-    """Points that tell no numbers are passed over."""
+    """Points without valid coordinates are skipped."""
     content = gpx([run_of(6000, 1800)])
     middle = content.index(b'lat="', len(content) // 2)
     broken = content[:middle] + place.encode() + content[content.index(b">", middle) :]
@@ -215,7 +215,7 @@ def test_a_point_without_a_place_costs_only_itself(place: str) -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_never_raises_whatever_the_bytes(data: Any) -> None:
-    """A sound file with a few bytes changed and its end torn off gives runs or a reason."""
+    """A valid file with a few changed bytes and its end cut off gives runs or a reason."""
     content = bytearray(gpx([straight(START, distance_m=900, seconds=300, every_s=30)]))
     for _ in range(data.draw(st.integers(0, 6))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))

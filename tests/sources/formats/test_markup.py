@@ -1,4 +1,4 @@
-"""XML within bounds: what a parser would have to hold at once, or to the end, is refused."""
+"""Bounded XML: content that a parser would have to hold in memory is refused."""
 
 import gc
 from collections.abc import Callable
@@ -21,13 +21,13 @@ Parse = Callable[[bytes], Parsed]
     params=[(gpx.parse_gpx, "gpx"), (tcx.parse_tcx, "TrainingCenterDatabase")], ids=["g", "t"]
 )
 def read(request: pytest.FixtureRequest) -> Callable[[str], Parsed]:
-    """A reader of XML; takes what is inside the root, which it closes."""
+    """An XML reader; takes the content of the root element and closes it."""
     parse, root = request.param
     return lambda inside: parse(f"<{root}>{inside}</{root}>".encode())
 
 
 def names(count: int) -> str:
-    """So many attributes, long to write down: written where they are read."""
+    """That many attributes."""
     return "".join(f' n{number}=""' for number in range(count))
 
 
@@ -50,7 +50,7 @@ def names(count: int) -> str:
 def test_refuses_what_would_fill_memory(
     read: Callable[[str], Parsed], inside: Callable[[], str], expected: str
 ) -> None:
-    """No honest file has any of it, ten times over."""
+    """Ten times the amount in any honest file."""
     assert read(inside()) == Unreadable(f"not read: {expected}")
 
 
@@ -58,7 +58,7 @@ def test_refuses_what_would_fill_memory(
     "declaration", ["<!ATTLIST gpx a CDATA ''>", "<!ELEMENT gpx ANY>", "<!ENTITY a 'a'>"]
 )
 def test_refuses_declarations(declaration: str) -> None:
-    """They would multiply on every element."""
+    """Default attributes would multiply on every element."""
     parsed = gpx.parse_gpx(f"<!DOCTYPE gpx [{declaration}]><gpx/>".encode())
     assert isinstance(parsed, Unreadable)
     assert "which no activity needs" in parsed.reason
@@ -67,7 +67,7 @@ def test_refuses_declarations(declaration: str) -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 @pytest.mark.parametrize("letter", ["x", "ä", "\u3c3c", "\U0001f600"])
 def test_long_text_and_long_files_are_no_harm(letter: str, encoding: str) -> None:
-    """Text comes in pieces whatever its length, and of a name only the start is kept."""
+    """Text is parsed in pieces whatever its length, and only the start of a name is kept."""
     long = letter * 2 * LONGEST_TAG_BYTES
     content = f"<gpx><metadata><desc>{long}</desc></metadata><trk><name>{long}</name></trk></gpx>"
     assert gpx.parse_gpx(content.encode(encoding)) == NotARun(
@@ -76,13 +76,13 @@ def test_long_text_and_long_files_are_no_harm(letter: str, encoding: str) -> Non
 
 
 def parsers() -> int:
-    """How many there are in this process."""
+    """The number of parsers in this process."""
     return sum(type(one) is expat.XMLParserType for one in gc.get_objects())
 
 
 @pytest.mark.parametrize("inside", ["", "<a>", "<a>" * 10 * DEEPEST], ids=["good", "torn", "deep"])
 def test_nothing_of_a_file_stays_behind(read: Callable[[str], Parsed], inside: str) -> None:
-    """The parser and all its names go with the walk, without anybody to break rings."""
+    """The parser and its names are freed after the walk without garbage collection."""
     gc.collect()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Real files, where there are some: EASEBACK_REAL_DATA names a folder of them."""
+"""Real files, if there are some: EASEBACK_REAL_DATA is a folder with them."""
 
 import os
 import statistics
@@ -33,7 +33,7 @@ def files() -> Iterator[tuple[Path, bytes]]:
 
 
 def plain_sessions(content: bytes) -> list[dict[str, Any]] | None:
-    """The sessions as fitparse reads the whole file, None where it refuses."""
+    """The sessions as fitparse reads the whole file; None if it refuses it."""
     from fitparse import FitFile
 
     with warnings.catch_warnings():
@@ -46,14 +46,14 @@ def plain_sessions(content: bytes) -> list[dict[str, Any]] | None:
 
 
 def _in_order(timer_s: float | None, elapsed_s: float | None) -> tuple[float | None, float | None]:
-    """Some watches write a timer of more than what elapsed: the one is taken for the other."""
+    """Some watches swap timer time and elapsed time; the larger is the elapsed time."""
     if timer_s is None or elapsed_s is None:
         return timer_s, elapsed_s
     return min(timer_s, elapsed_s), max(timer_s, elapsed_s)
 
 
 def is_running(content: bytes) -> bool:
-    """True where some session of a FIT file is a run."""
+    """True if some session of a FIT file is a run."""
     return any(
         session.get("sport") == "running"
         for part in parts(content)
@@ -62,7 +62,7 @@ def is_running(content: bytes) -> bool:
 
 
 def test_every_file_gives_runs_or_a_reason() -> None:
-    """No file raises, none is silent."""
+    """No file raises, and each has a result."""
     for path, content in files():
         for _, parsed in read_content(content, name=path.name):
             assert isinstance(parsed, NotARun | Unreadable) or all(
@@ -71,9 +71,9 @@ def test_every_file_gives_runs_or_a_reason() -> None:
 
 
 def test_every_running_session_that_plain_fitparse_reads_is_a_run_with_its_figures() -> None:
-    """Start, distance, timer and elapsed time are those that a whole decoding gives."""
+    """Start, distance, timer time and elapsed time equal those of a whole decoding."""
     for path, content in files():
-        if not is_running(content):  # a whole decoding takes its time
+        if not is_running(content):  # a whole decoding is slow
             continue
         expected = {
             (
@@ -93,7 +93,7 @@ def test_every_running_session_that_plain_fitparse_reads_is_a_run_with_its_figur
 
 
 def test_the_measured_way_agrees_with_the_devices_own_count() -> None:
-    """On foot, with places nearly throughout: the median error is under one per cent."""
+    """On foot, with positions nearly throughout: the median error is under one per cent."""
     errors = []
     for path, content in files():
         if path.suffix.lower() != ".fit":

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001  # letters of many scripts are the matter here
-"""Which words mean running, and what decides where none does."""
+"""Which words mean running, and what decides without such a word."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -33,14 +33,14 @@ sci di fondo|senderismo|esquí de fondo|patinage|natation|yüzme|kır kayağı|�
 
 @pytest.mark.parametrize("word", RUNS.replace("\n", "|").split("|"))
 def test_words_for_running_are_known(word: str) -> None:
-    """In the languages of the apps, the way they write them."""
+    """In the apps' languages and spellings."""
     assert named_run(word)
     assert named_run(word.upper()) or not word.isascii()
 
 
 @pytest.mark.parametrize("word", OTHERS.replace("\n", "|").split("|"))
 def test_words_for_other_sports_are_not_running(word: str) -> None:
-    """Also where they hold a word for running: on skis, on wheels."""
+    """Also if they contain a word for running, as on skis or on wheels."""
     assert named_run(word) is None
 
 
@@ -49,7 +49,7 @@ def test_words_for_other_sports_are_not_running(word: str) -> None:
     ["Skipton to Leeds", "San Remo", "フランス", "Verdun", "Golfe du Lion", "made", "Track 1"],
 )
 def test_titles_of_places_say_nothing_of_a_sport(title: str) -> None:
-    """A title is read more carefully than a type: it holds names."""
+    """A title is read more strictly than a type, because it has names."""
     assert titled_run(title) is None
 
 
@@ -67,7 +67,7 @@ def test_a_title_tells_a_run_at_any_pace_on_foot(title: str, more: str, speed_m_
 
 @pytest.mark.parametrize("name", ["Cycling 4 May", "Fahrradfahren", "Dog walk"])
 def test_a_title_of_another_sport_is_believed_before_the_pace(name: str) -> None:
-    """A slow ride is no run."""
+    """A slow ride isn't a run."""
     points = straight(START, distance_m=2700, seconds=900, every_s=10)
     assert isinstance(parse_gpx(gpx([points], kind=None, name=name)), NotARun)
 
@@ -88,7 +88,7 @@ def test_no_title_makes_a_run_of_a_drive() -> None:
     ],
 )
 def test_what_apps_write_outside_the_track_tells_the_sport(extra: bytes) -> None:
-    """Trackers of phones have their own places for it."""
+    """Phone apps have their own elements for it."""
     points = straight(START, distance_m=1350, seconds=900, every_s=10)
     content = gpx([points], kind=None).replace(b"<trk>", extra + b"<trk>", 1)
     (run,) = parsed(parse_gpx(content))
@@ -104,7 +104,7 @@ def test_another_sport_outside_the_track_is_believed() -> None:
 
 
 def test_names_of_waypoints_are_no_titles() -> None:
-    """Somebody's "Walk" beside the way says nothing of the track."""
+    """A waypoint named "Walk" says nothing about the track."""
     points = straight(START, distance_m=2700, seconds=900, every_s=10)
     extra = b'<metadata><name>x</name></metadata><wpt lat="1" lon="1"><name>Walk</name></wpt><trk>'
     (run,) = parsed(parse_gpx(gpx([points], kind=None).replace(b"<trk>", extra, 1)))
@@ -112,7 +112,7 @@ def test_names_of_waypoints_are_no_titles() -> None:
 
 
 def test_other_in_tcx_is_a_run_by_its_name_alone() -> None:
-    """The format knows three sports; the pace says nothing where it was none of the two."""
+    """The format has three sports; "Other" isn't running, whatever the pace."""
     points = straight(START, distance_m=2700, seconds=900, every_s=10)
     (run,) = parsed(parse_tcx(tcx([points], sport="Other", name="Running")))
     assert run.note == NAMED
@@ -120,7 +120,7 @@ def test_other_in_tcx_is_a_run_by_its_name_alone() -> None:
 
 
 def test_a_ride_and_a_run_in_one_untyped_file_stay_apart() -> None:
-    """A few minutes after the ride: the run alone counts."""
+    """A few minutes after the ride: only the run counts."""
     ride = straight(START, distance_m=10_000, seconds=1200, every_s=5)
     run = straight(START + timedelta(seconds=1400), distance_m=5000, seconds=1500, every_s=5)
     content = gpx([ride], kind=None).replace(
@@ -131,6 +131,6 @@ def test_a_ride_and_a_run_in_one_untyped_file_stay_apart() -> None:
 
 
 def parsed(answer: object) -> tuple[Activity, ...]:
-    """The activities, where there are some."""
+    """The activities, if there are any."""
     assert isinstance(answer, tuple), answer
     return answer

@@ -1,4 +1,4 @@
-"""Reading histories: tables of one's own and account exports, with their bad rows."""
+"""Reading histories: custom tables and account exports, with their bad rows."""
 
 import io
 import json
@@ -52,7 +52,7 @@ def only(text: str, zone: str = "UTC") -> TableRow:
 
 
 def exported(**cells: str) -> str:
-    """One row of an export, with what is told replaced."""
+    """One row of an export; `cells` replace its values."""
     row = {
         "id": "77", "at": '"Oct 5, 2014, 4:15:21 PM"', "name": "Morning Run", "type": "Run",
         "elapsed": "1428", "shown": "3.32", "file": "activities/77.fit.gz",
@@ -65,7 +65,7 @@ def exported(**cells: str) -> str:
 
 
 def test_reads_a_table_of_ones_own() -> None:
-    """The clock on the wall gives the day; moving time is taken where it is told."""
+    """The local clock gives the day; moving time is used if it's there."""
     entry = only("start_date_local,distance_m,moving_s\n2024-03-01T23:30:00,8010.0,2700\n")
     assert entry.recording.day == date(2024, 3, 1)
     assert entry.recording.started_at == datetime(2024, 3, 1, 23, 30, tzinfo=UTC)
@@ -77,20 +77,20 @@ def test_reads_a_table_of_ones_own() -> None:
     "written", ["2024-03-01T23:30:00Z", "2024-03-01T23:30:00+09:00", "2024-03-01 23:30"]
 )
 def test_a_zone_beside_the_local_clock_changes_nothing(written: str) -> None:
-    """Services mark the local clock as UTC, falsely; the wall's clock is what counts."""
+    """Services wrongly mark the local time as UTC; the local time counts."""
     entry = only(f"start_date_local,distance_m\n{written},8010\n")
     assert entry.recording.day == date(2024, 3, 1)
 
 
 def test_other_columns_are_ignored_wherever_they_stand() -> None:
-    """Order and company of the columns make no difference, nor does their case."""
+    """The columns' order, case and neighbours don't matter."""
     entry = only('note,Distance_M,x,START_DATE_LOCAL\n"a,b\nc",5000,,2024-01-02\n')
     assert (entry.recording.distance_m, entry.recording.day) == (5000.0, date(2024, 1, 2))
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_reads_what_a_spreadsheet_makes_of_it(delimiter: str) -> None:
-    """Semicolons or tabs between, commas for decimals, a byte order mark before."""
+    """Semicolons or tabs, decimal commas, a byte order mark."""
     text = "start_date_local,distance_m\n2024-01-02,X\n".replace(",", delimiter)
     content = ("\ufeff" + text.replace("X", "5000,5")).encode()
     book = read_table(content)
@@ -100,7 +100,7 @@ def test_reads_what_a_spreadsheet_makes_of_it(delimiter: str) -> None:
 
 
 def test_a_bad_row_is_told_by_line_and_reason_and_the_rest_is_read() -> None:
-    """Each kind of bad row has its words; the rows around it are there."""
+    """Each kind of bad row has its reason; the rows around it are read."""
     book = logbook(
         "start_date_local,distance_m\n2024-01-01,5000\nyesterday,5000\n2024-01-02,far\n"
         "\n2024-01-03\n2024-01-04,-3\n2024-01-05,nan\n0001-01-01,5\n2024-01-06,6000\n"
@@ -118,14 +118,14 @@ def test_a_bad_row_is_told_by_line_and_reason_and_the_rest_is_read() -> None:
 
 
 def test_a_cell_without_end_costs_its_row_only() -> None:
-    """What the table's reader refuses is one bad row, and the rows before it stay."""
+    """A row that the csv reader refuses is one bad row, and the rows before it stay."""
     book = logbook(f"start_date_local,distance_m\n2024-01-01,5000\n2024-01-02,{'9' * 140_000}\n")
     assert len(book.runs) == 1
     assert [bad.line for bad in book.bad] == [3]
 
 
 def test_a_table_without_end_is_read_up_to_a_bound() -> None:
-    """Nobody runs so often; the first rows are there, and the last says where it stopped."""
+    """Nobody has so many runs; the first rows are read, and the last result says where it ends."""
     many = b"start_date_local,distance_m\n" + b"2024-01-01,5000\n" * (MAX_ROWS + 10)
     *rows, last = table_rows(io.BytesIO(many))
     assert len(rows) == MAX_ROWS
@@ -143,12 +143,12 @@ def test_a_table_without_end_is_read_up_to_a_bound() -> None:
     ],
 )
 def test_a_file_that_is_no_history_says_why(content: bytes, reason: str) -> None:
-    """The reason is the whole answer."""
+    """The reason is the whole result."""
     assert read_table(content) == Unreadable(reason)
 
 
 def test_a_table_of_something_else_says_what_was_expected() -> None:
-    """Both kinds of history are named."""
+    """The message names both kinds of history."""
     answer = read_table(b"a,b\n1,2\n")
     assert isinstance(answer, Unreadable)
     assert "start_date_local" in answer.reason
@@ -156,7 +156,7 @@ def test_a_table_of_something_else_says_what_was_expected() -> None:
 
 
 def test_reads_an_accounts_export() -> None:
-    """Metres from the second column of distances; what else the row knows is kept."""
+    """Metres come from the second distance column; the row's other values are kept."""
     entry = only(f"{ENGLISH}\n{exported()}\n")
     run = entry.recording
     assert run.started_at == QUARTER_PAST_FOUR.replace(tzinfo=UTC)
@@ -167,14 +167,14 @@ def test_reads_an_accounts_export() -> None:
 
 
 def test_an_exports_utc_becomes_the_athletes_day() -> None:
-    """Late in the evening in Greenwich it is tomorrow in Berlin."""
+    """Late evening in UTC is the next day in Berlin."""
     late = exported(at='"Oct 5, 2014, 11:15:21 PM"')
     assert only(f"{ENGLISH}\n{late}\n").recording.day == date(2014, 10, 5)
     assert only(f"{ENGLISH}\n{late}\n", "Europe/Berlin").recording.day == date(2014, 10, 6)
 
 
 def test_only_runs_of_an_export_count() -> None:
-    """Trail and virtual runs do; rides, walks and a Nordic ski don't, and are counted apart."""
+    """Trail and virtual runs do; rides, walks and Nordic skiing are counted separately."""
     kinds = ("Run", "Trail Run", "Virtual Run", "Ride", "Walk", "Nordic Ski")
     rows = "\n".join(exported(id=str(n), type=kind) for n, kind in enumerate(kinds))
     book = logbook(f"{ENGLISH}\n{rows}\n")
@@ -183,7 +183,7 @@ def test_only_runs_of_an_export_count() -> None:
 
 
 def test_a_row_that_names_no_sport_is_said_and_decides_nothing() -> None:
-    """Neither a run nor "another sport": whether its file is a run, the file tells."""
+    """Neither a run nor "another sport": its file decides."""
     book = logbook(f"{ENGLISH}\n{exported(type='')}\n{exported(id='78')}\n")
     assert [entry.recording.external_id for entry in book.runs] == ["78"]
     assert (book.others, book.bad) == (
@@ -192,7 +192,7 @@ def test_a_row_that_names_no_sport_is_said_and_decides_nothing() -> None:
 
 
 def test_reads_an_export_in_another_language() -> None:
-    """Columns are found by their places, dates by their words, numbers with commas."""
+    """Columns are found by position, dates by their words, numbers have commas."""
     row = exported(
         at='"5. Okt. 2014, 16:15:21"', type="Lauf", shown='"3,32"', metres='"3322,95"', race="1.0"
     )
@@ -208,7 +208,7 @@ def test_reads_an_export_in_another_language() -> None:
 def test_an_old_export_has_one_distance_in_either_unit(
     cells: tuple[str, str], metres: float
 ) -> None:
-    """Nobody's usual run is a few metres long, nor hundreds of kilometres."""
+    """No usual run is a few metres long, or hundreds of kilometres."""
     rows = "".join(
         f"{n},2017-05-0{n} 10:00:00,x,Run,,3000,{cell}\n" for n, cell in enumerate(cells, 1)
     )
@@ -222,7 +222,7 @@ def test_a_race_is_told_by_the_export() -> None:
 
 
 def test_a_title_is_one_line_that_can_be_shown() -> None:
-    """Line breaks and marks that turn the writing are gone, and it is short."""
+    """Line breaks and direction marks are removed, and it's shortened."""
     row = exported(name=f'"a\n\u202eb{"c" * 200}"')
     entry = only(f"{ENGLISH}\n{row}\n")
     assert entry.recording.title.startswith("a b")
@@ -230,7 +230,7 @@ def test_a_title_is_one_line_that_can_be_shown() -> None:
 
 
 def test_a_bad_row_of_an_export_is_a_value() -> None:
-    """A run without a date or a distance; bad rides don't matter."""
+    """A run without a date or a distance is one; bad rides don't matter."""
     rows = [exported(at="soon"), exported(shown="", metres=""), exported(type="Ride", at="soon")]
     book = logbook("\n".join([ENGLISH, *rows]) + "\n")
     assert (len(book.runs), book.others) == (0, 1)
@@ -253,12 +253,12 @@ def test_a_bad_row_of_an_export_is_a_value() -> None:
     ],
 )  # fmt: skip
 def test_the_same_instant_in_many_languages(text: str) -> None:
-    """Each way of writing it is understood."""
+    """Each format is understood."""
     assert written_at(text, day_first=day_comes_first([text])) == QUARTER_PAST_FOUR
 
 
 def test_midnight_and_noon_of_a_clock_of_twelve_hours() -> None:
-    """12 AM is the first hour of the day, 12 PM the thirteenth."""
+    """12 AM is hour 0, 12 PM is hour 12."""
     midnight, noon = written_at("Oct 5, 2014, 12:01:00 AM"), written_at("Oct 5, 2014, 12:01:00 PM")
     assert midnight is not None
     assert noon is not None
@@ -266,7 +266,7 @@ def test_midnight_and_noon_of_a_clock_of_twelve_hours() -> None:
 
 
 def test_one_date_of_a_file_tells_the_order_of_all() -> None:
-    """A thirteenth month there is not."""
+    """There is no thirteenth month."""
     assert day_comes_first(["5/10/2014, 4:15 PM", "13/10/2014, 4:15 PM"])
     assert not day_comes_first(["5/10/2014 16:15", "5/13/2014 16:15"])
 
@@ -279,7 +279,7 @@ def test_what_is_no_date_is_none(text: str) -> None:
 
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_reader(content: bytes) -> None:
-    """Whatever the file holds, the answer is a logbook or a reason."""
+    """Whatever the file contains, the result is a logbook or a reason."""
     assert isinstance(read_table(content), Logbook | Unreadable)
 
 
@@ -294,7 +294,7 @@ CELLS = st.one_of(
     st.lists(st.lists(CELLS, max_size=20), max_size=6),
 )
 def test_no_rows_break_the_reader(header: str, rows: list[list[str]]) -> None:
-    """Every row is a run, another sport or a bad row; every run can be reckoned with."""
+    """Every row is a run, another sport or a bad row; every run has valid values."""
     text = "\n".join([header, *(",".join(row) for row in rows)])
     answer = read_table(text.encode("utf-8", "replace"))
     if isinstance(answer, Logbook):
@@ -304,7 +304,7 @@ def test_no_rows_break_the_reader(header: str, rows: list[list[str]]) -> None:
 
 
 def test_real_histories_and_exports_are_read_whole() -> None:
-    """No row of the real files at hand is bad."""
+    """No row of the available real files is bad."""
     folder = os.environ.get("EASEBACK_REAL_DATA")
     if not folder:
         pytest.skip("EASEBACK_REAL_DATA names no folder of real files")
@@ -333,7 +333,7 @@ GARMIN_GERMAN = (
 
 def listed(number: str, *, stride: str = "1.10", kind: str = "Running", lasted: str = "00:55:54",
            ) -> str:  # fmt: skip
-    """A row of Garmin Connect's list: 160 steps a minute make 9.84 km of strides of 1.10 m."""
+    """A row of Garmin Connect's list: 160 steps a minute with strides of 1.10 m give 9.84 km."""
     return (
         f'{kind},2026-05-04 19:30:00,false,"Evening","{number}","600","{lasted}","140","150","3.0",'
         f'"160","170","8:59","7:00","20","20","{stride}","{lasted}","00:57:00"'
@@ -348,7 +348,7 @@ def listed(number: str, *, stride: str = "1.10", kind: str = "Running", lasted: 
 def test_the_list_of_garmin_connect_is_read_in_the_unit_that_its_strides_tell(
     header: str, number: str, metres: float, units: Units
 ) -> None:
-    """In local time, by its columns' places, whatever the athlete counts in."""
+    """In local time, by column positions, whatever unit the athlete uses."""
     kind = "Laufen" if header == GARMIN_GERMAN else "Running"
     rows = [listed(number, kind=kind), listed("15.00", kind="Radfahren"), ""]
     book = read_table("\n".join([header, *rows]).encode(), zone=ZoneInfo("America/New_York"),
@@ -362,7 +362,7 @@ def test_the_list_of_garmin_connect_is_read_in_the_unit_that_its_strides_tell(
 
 
 def test_a_list_without_strides_is_in_the_athletes_unit_and_says_so() -> None:
-    """Nothing in it tells: the guess is said."""
+    """The file doesn't say; a note says that it's a guess."""
     content = f"{GARMIN}\n{listed('6.21', stride='--')}\n".encode()
     for units, metres in (("mi", 6.21 * 1609.344), ("km", 6210.0)):
         book = read_table(content, units=units)  # type: ignore[arg-type]  # the loop's text
@@ -412,7 +412,7 @@ RUNKEEPER = (
 def test_a_table_that_names_its_unit_is_read_whoever_wrote_it(
     unit: str, number: str, metres: float, lasted: str, seconds: float
 ) -> None:
-    """Local time, durations with colons, the file of each activity, and what isn't a run."""
+    """Local times, durations with colons, the file of each activity, and other sports."""
     number = f'"{number}"' if "," in number else number
     text = RUNKEEPER.format(unit=unit, number=number, lasted=lasted)
     run, other = table_rows(io.BytesIO(text.encode()), zone=ZoneInfo("Europe/Berlin"))
@@ -428,7 +428,7 @@ def test_a_table_that_names_its_unit_is_read_whoever_wrote_it(
 
 
 def test_an_offset_beside_a_programs_time_is_believed() -> None:
-    """Where the run was, it was another hour and day than where the athlete lives."""
+    """At the run's place the hour and day differ from the athlete's zone."""
     text = (
         '"Start Time","Activity ID","Duration (h:m:s)","Activity Type","Distance (km)"\n'
         '"2026-05-05T06:30:00+09:00","124","1:00:00","Treadmill Running","9.00000"\n'
@@ -442,7 +442,7 @@ def test_an_offset_beside_a_programs_time_is_believed() -> None:
     "written", ["04.05.2026 07:30", "04.05.26 07:30", "4/5/2026 7:30", "2026-05-04 07:30:00"]
 )
 def test_ones_own_table_is_read_after_a_spreadsheet_saved_it(written: str) -> None:
-    """Its dates as the country writes them, a duration as a clock."""
+    """Dates in the local format, a duration like a time of day."""
     text = f"start_date_local;distance_m;moving_s\n{written};10000;1:00:00\n"
     run = only(text, "Europe/Berlin").recording
     assert run.started_at == datetime(2026, 5, 4, 5, 30, tzinfo=UTC)
@@ -481,7 +481,7 @@ def session(**changes: object) -> bytes:
 
 
 def test_a_session_of_runtastic_is_a_row() -> None:
-    """Milliseconds and metres; its track lies beside it under its name."""
+    """Milliseconds and metres; its track is beside it under its name."""
     row = session_row(session(sport_type_id=14), name="Sport-sessions/a.json")
     assert isinstance(row, TableRow)
     run = row.recording
@@ -503,6 +503,6 @@ def test_a_session_of_runtastic_is_a_row() -> None:
     )
 )  # fmt: skip
 def test_no_session_breaks_its_reader(changes: dict[str, object]) -> None:
-    """Whatever stands in it, the answer is a row."""
+    """Whatever is in it, the result is a row."""
     row = session_row(session(**changes), name="a.json")
     assert isinstance(row, TableRow | OtherRow | BadRow)

@@ -1,4 +1,4 @@
-"""TCX: activities give their runs by the laps' figures; what isn't one says why."""
+"""TCX: activities give their runs by the laps' totals; anything else has a reason."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ START = datetime(2026, 3, 1, 7, 0, tzinfo=UTC)
 
 
 def only(content: bytes) -> Activity:
-    """The single run that a file gives."""
+    """The only run of a file."""
     parsed = parse_tcx(content)
     assert isinstance(parsed, tuple), parsed
     assert len(parsed) == 1, parsed
@@ -24,12 +24,12 @@ def only(content: bytes) -> Activity:
 
 
 def lap(metres: float, seconds: int, *, at: datetime = START) -> list[Fix]:
-    """An even lap."""
+    """A lap at an even pace."""
     return straight(at, distance_m=metres, seconds=seconds, every_s=5)
 
 
 def test_adds_up_the_laps_as_the_device_counted_them() -> None:
-    """Metres and seconds are the laps' own; the pause between them only counts as elapsed."""
+    """Metres and seconds come from the laps; the pause between them only counts as elapsed."""
     second = lap(2000, 600, at=START + timedelta(seconds=1000))
     run = only(tcx([lap(3000, 900), second], name="Tempo"))
     assert run == Activity(
@@ -40,7 +40,7 @@ def test_adds_up_the_laps_as_the_device_counted_them() -> None:
         elapsed_s=1600.0,
         sport="run",
         title="Tempo",
-        ascent_m=0.0,  # its heights are all the same
+        ascent_m=0.0,  # all its heights are equal
     )
 
 
@@ -52,7 +52,7 @@ def test_measures_the_points_where_the_laps_tell_nothing() -> None:
 
 
 def test_measures_the_way_where_nothing_tells_a_distance() -> None:
-    """Places alone do as well."""
+    """Positions alone are enough."""
     bare = [Fix(each.at, each.lat, each.lon) for each in lap(3000, 900)]
     assert only(tcx([bare], totals=False)).distance_m == pytest.approx(3000, rel=5e-3)
 
@@ -62,12 +62,12 @@ def test_measures_the_way_where_nothing_tells_a_distance() -> None:
     [("Biking", "a ride (biking), not a run"), ("Other", "another sport (other), not a run")],
 )
 def test_says_what_another_sport_is(sport: str, expected: str) -> None:
-    """TCX knows running, biking and the rest."""
+    """TCX has running, biking and other."""
     assert parse_tcx(tcx([lap(3000, 900)], sport=sport)) == NotARun(expected)
 
 
 def test_takes_the_running_activities_of_several() -> None:
-    """A multisport session holds an activity a sport."""
+    """A multisport session has one activity for each sport."""
     swim = tcx([lap(1000, 900)], sport="Other").decode()
     run = tcx([lap(5000, 1500, at=START + timedelta(hours=1))]).decode()
     activity = run[run.index("<Activity ") : run.index("</Activities>")]
@@ -96,7 +96,7 @@ def test_a_run_typed_in_by_hand_is_not_a_device_s() -> None:
 
 
 def test_recovers_what_is_there_of_a_torn_file() -> None:
-    """Whole laps count by their own figures, and the note says that the rest is lost."""
+    """Complete laps count by their totals, and a note says that the rest is lost."""
     content = tcx([lap(3000, 900), lap(3000, 900, at=START + timedelta(seconds=900))])
     run = only(content[: content.rindex(b"<Lap") + 10])
     assert run.distance_m == 3000
@@ -104,14 +104,14 @@ def test_recovers_what_is_there_of_a_torn_file() -> None:
 
 
 def test_a_course_is_no_recorded_run() -> None:
-    """A file of courses has no activity in it."""
+    """A course file has no activity."""
     assert parse_tcx(b"<TrainingCenterDatabase><Courses/></TrainingCenterDatabase>") == NotARun(
         "a TCX file without an activity, not a recorded run"
     )
 
 
 def test_a_run_without_distance_is_unreadable() -> None:
-    """Neither laps nor points tell any."""
+    """Neither laps nor points have one."""
     still = [Fix(START, 48.0, 11.0)]
     assert parse_tcx(tcx([still], totals=False)) == Unreadable(
         "a run without distance: neither laps nor points tell any"
@@ -121,7 +121,7 @@ def test_a_run_without_distance_is_unreadable() -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_never_raises_whatever_the_bytes(data: Any) -> None:
-    """A sound file with a few bytes changed and its end torn off gives runs or a reason."""
+    """A valid file with a few changed bytes and its end cut off gives runs or a reason."""
     content = bytearray(tcx([straight(START, distance_m=900, seconds=300, every_s=60)]))
     for _ in range(data.draw(st.integers(0, 6))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))

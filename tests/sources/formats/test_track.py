@@ -1,4 +1,4 @@
-"""The odometer: what a track's points add up to."""
+"""The odometer: the distance and time of a track's points."""
 
 import math
 from itertools import pairwise
@@ -11,11 +11,11 @@ from worker.sources.formats.track import Odometer, Point, step_m
 
 START_S = 1_770_000_000.0
 LAT, LON = 48.0, 11.0
-METRE_NORTH = 1 / 111_195.0  # degrees, near enough for what is asserted
+METRE_NORTH = 1 / 111_195.0  # degrees, precise enough for the assertions
 
 
 def north(metres: list[float], *, every_s: float = 1.0, start_s: float = START_S) -> list[Point]:
-    """Points so many metres to the north of the first."""
+    """Points that many metres to the north of the first."""
     return [
         Point(start_s + number * every_s, LAT + each * METRE_NORTH, LON)
         for number, each in enumerate(metres)
@@ -23,7 +23,7 @@ def north(metres: list[float], *, every_s: float = 1.0, start_s: float = START_S
 
 
 def measured(points: list[Point]) -> Odometer:
-    """An odometer that was given these."""
+    """An odometer that was given these points."""
     odometer = Odometer()
     for point in points:
         odometer.add(point)
@@ -49,7 +49,7 @@ def test_adds_up_an_even_run() -> None:
 
 
 def test_a_receiver_s_wandering_adds_little() -> None:
-    """An error of a metre and a half to and fro, which a plain sum would count each second."""
+    """An error of a metre and a half back and forth, which a plain sum would count each second."""
     wander = [3.0 * second for second in range(1000)]
     points = [
         Point(point.at_s, point.lat, LON + 1.5 * METRE_NORTH * math.sin(second * 1.3))
@@ -61,7 +61,7 @@ def test_a_receiver_s_wandering_adds_little() -> None:
 
 
 def test_a_pause_counts_neither_way_nor_time() -> None:
-    """Ten silent minutes with a stroll of a hundred metres in them."""
+    """A gap of ten minutes with a stroll of a hundred metres."""
     before = north([3.0 * second for second in range(600)])
     after = north([1900.0 + 3.0 * second for second in range(600)], start_s=START_S + 1200)
     way = measured(before + after)
@@ -71,7 +71,7 @@ def test_a_pause_counts_neither_way_nor_time() -> None:
 
 
 def test_a_tunnel_counts_as_run() -> None:
-    """Two silent minutes at a runner's pace."""
+    """A gap of two minutes at a runner's pace."""
     before = north([3.0 * second for second in range(600)])
     after = north([2157.0 + 3.0 * second for second in range(600)], start_s=START_S + 719)
     way = measured(before + after)
@@ -80,7 +80,7 @@ def test_a_tunnel_counts_as_run() -> None:
 
 
 def test_a_told_gap_counts_nothing() -> None:
-    """What lies between two segments wasn't run, however fast."""
+    """The distance between two segments wasn't run, however fast."""
     odometer = Odometer()
     for point in north([3.0 * second for second in range(100)]):
         odometer.add(point)
@@ -92,7 +92,7 @@ def test_a_told_gap_counts_nothing() -> None:
 
 
 def test_a_single_glitch_is_left_out() -> None:
-    """One point a kilometre off costs nothing."""
+    """One point a kilometre off is ignored."""
     points = north([3.0 * second for second in range(1000)])
     points[500] = Point(points[500].at_s, LAT + 0.01, LON + 0.01)
     way = measured(points)
@@ -101,14 +101,14 @@ def test_a_single_glitch_is_left_out() -> None:
 
 
 def test_a_lasting_glitch_is_a_new_place() -> None:
-    """After a jump that stays the run goes on there; the jump itself isn't run."""
+    """After a lasting jump the run continues there; the jump itself isn't run."""
     there = north([50_000 + 3.0 * second for second in range(500)], start_s=START_S + 500)
     way = measured(north([3.0 * second for second in range(500)]) + there)
     assert way.distance_m == pytest.approx(2994, rel=0.01)
 
 
 def test_the_device_s_own_count_goes_before_what_was_measured() -> None:
-    """A foot pod knows better than the sky; a count that starts anew goes on."""
+    """A foot pod is more precise than GPS; a counter that restarts is continued."""
     way = measured([
         Point(START_S + number, LAT, LON, counted_m=told)
         for number, told in enumerate([0.0, 300.0, 600.0, 0.0, 300.0])
@@ -118,7 +118,7 @@ def test_the_device_s_own_count_goes_before_what_was_measured() -> None:
 
 @given(st.lists(st.floats(-10_000, 10_000), max_size=40))
 def test_the_count_never_goes_below_nothing(counts_m: list[float]) -> None:
-    """A count below nothing is a damaged one, and left out."""
+    """A negative counter is damaged and ignored."""
     odometer = measured(
         [Point(START_S + 10 * n, counted_m=count_m) for n, count_m in enumerate(counts_m)]
     )
@@ -126,7 +126,7 @@ def test_the_count_never_goes_below_nothing(counts_m: list[float]) -> None:
 
 
 def test_points_out_of_order_change_nothing() -> None:
-    """A point from before the last is passed over."""
+    """A point earlier than the last one is skipped."""
     points = north([3.0 * second for second in range(100)])
     way = measured([*points, points[3]])
     assert way.elapsed_s == 99
@@ -143,7 +143,7 @@ def test_an_instant_years_ahead_is_left_out() -> None:
 
 
 def test_a_first_instant_years_ago_is_left_out() -> None:
-    """A watch that learns the date with its first fix began then."""
+    """A watch that gets the date with its first fix began at that time."""
     points = [Point(1000.0, LAT, LON), *north([3.0 * second for second in range(100)])]
     way = measured(points)
     assert way.started_at is not None
@@ -153,7 +153,7 @@ def test_a_first_instant_years_ago_is_left_out() -> None:
 
 @pytest.mark.parametrize(("lat", "lon"), [(0.0, 0.0), (91.0, 11.0), (48.0, 181.0), (-90.5, 0.1)])
 def test_nowhere_on_earth_is_no_place(lat: float, lon: float) -> None:
-    """Nought by nought and places past the poles come from receivers without a fix."""
+    """0/0 and positions past the poles come from receivers without a fix."""
     points = north([3.0 * second for second in range(100)])
     points[50] = Point(points[50].at_s, lat, lon)
     assert measured(points).distance_m == pytest.approx(297, rel=0.01)
@@ -170,7 +170,7 @@ def test_knows_the_fastest_minute() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 60), st.floats(-20, 20), st.floats(-20, 20)), max_size=60))
 def test_never_measures_less_than_nothing(steps: list[tuple[float, float, float]]) -> None:
-    """Whatever the points: no negative way or time, and never longer moving than elapsed."""
+    """For any points distance and time aren't negative, and moving time is at most elapsed time."""
     odometer, at_s, north_m, east_m = Odometer(), START_S, 0.0, 0.0
     for seconds, to_north, to_east in steps:
         at_s, north_m, east_m = at_s + seconds, north_m + to_north, east_m + to_east
@@ -180,7 +180,7 @@ def test_never_measures_less_than_nothing(steps: list[tuple[float, float, float]
 
 
 def test_instants_all_over_the_place_never_count_backward() -> None:
-    """Points days from each other in any order are neither a new clock nor time."""
+    """Points days apart in any order are neither a new clock nor elapsed time."""
     odometer = Odometer()
     for number, days in enumerate([0, 0, 0, 0, 0, 0, 900, -40, 300, 12, 5000, 3, 77]):
         odometer.add(Point(1_700_000_000.0 + 86_400 * days + number, counted_m=3.0 * number))

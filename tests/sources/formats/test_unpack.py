@@ -1,4 +1,4 @@
-"""Archives: what is in them by content, within bounds, whatever their names say."""
+"""Archives: read by content, within bounds, whatever their names."""
 
 import errno
 import gzip
@@ -52,7 +52,7 @@ def runs(content: bytes) -> dict[str, float]:
 
 
 def reasons(content: bytes) -> list[Parsed]:
-    """What each member gives."""
+    """The result of each member."""
     return [parsed for _, parsed in read_content(content)]
 
 
@@ -63,12 +63,12 @@ def reasons(content: bytes) -> list[Parsed]:
     ids=["fit", "gpx", "tcx", "fit.gz", "gpx.gz", "tcx.gz"],
 )  # fmt: skip
 def test_reads_each_format_by_its_content(content: bytes) -> None:
-    """No name tells what it is."""
+    """Names don't matter."""
     assert runs(content) == {"it": 5000}
 
 
 def test_reads_a_zip_of_everything() -> None:
-    """Packed or not, each is read; what isn't an activity is passed over."""
+    """Compressed or not, each member is read; other files are skipped."""
     content = zipped({
         "a.fit": FIT, "b.fit.gz": gzip.compress(FIT), "photo.jpg": b"\xff\xd8", "c": gpx([TRACK]),
         "folder/": b"", "folder/d.tcx": tcx([TRACK]), "list.csv": b"a,b\n",
@@ -78,12 +78,12 @@ def test_reads_a_zip_of_everything() -> None:
 
 
 def test_reads_a_zip_under_a_fit_name_within_a_zip() -> None:
-    """Garmin's downloads are zips whatever they're called, and its exports zips of zips."""
+    """Garmin's downloads are zips whatever their name, and its exports zips of zips."""
     assert runs(zipped({"part1.fit": zipped({"a.fit": FIT})})) == {"it/part1.fit/a.fit": 5000}
 
 
 def test_an_archive_within_archives_has_an_end() -> None:
-    """Past the third level nothing is unpacked, and it's said once."""
+    """Past the third level nothing is unpacked, which is reported once."""
     content = zipped({"a.fit": FIT, "b.fit": FIT})
     for _ in range(MAX_DEPTH):
         content = zipped({"1.zip": content, "2.zip": content})
@@ -91,7 +91,7 @@ def test_an_archive_within_archives_has_an_end() -> None:
 
 
 def test_tells_the_sum_of_the_bytes_unpacked() -> None:
-    """The same run is known again however it's packed."""
+    """The same run is recognised however it's packed."""
     sums = {
         member.sha256
         for content in (FIT, gzip.compress(FIT), zipped({"x": FIT}))
@@ -101,21 +101,21 @@ def test_tells_the_sum_of_the_bytes_unpacked() -> None:
 
 
 def test_goes_on_where_it_stopped() -> None:
-    """Members read before are passed over without being read again."""
+    """Members read before are skipped."""
     content = zipped({"a.fit": b"torn", "b.fit": FIT, "c.fit": FIT})
     assert [each.name for each in members(io.BytesIO(content), skip=1)] == ["b.fit", "c.fit"]
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd.fit", "../../up.fit", "C:\\x.fit", "a\x00b.fit"])
 def test_names_are_only_told(name: str) -> None:
-    """A name that would lead elsewhere is a name like any other: nothing is written."""
+    """A name with a path is just a name: nothing is written."""
     ((told, parsed),) = read_content(zipped({name: FIT}))
     assert isinstance(parsed, tuple)
     assert told
 
 
 def test_passes_over_links() -> None:
-    """A link within a zip leads nowhere."""
+    """A link within a zip isn't followed."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         link = zipfile.ZipInfo("link.fit")
@@ -125,7 +125,7 @@ def test_passes_over_links() -> None:
 
 
 def test_refuses_a_gzip_bomb() -> None:
-    """A few hundred kilobytes that would unpack to more than any activity has."""
+    """A few hundred kilobytes that would unpack to more than any activity."""
     packer = zlib.compressobj(9, wbits=31)
     chunk = bytes(1 << 20)
     bomb = b"".join(packer.compress(chunk) for _ in range(140)) + packer.flush()
@@ -134,7 +134,7 @@ def test_refuses_a_gzip_bomb() -> None:
 
 
 def test_refuses_a_zip_bomb() -> None:
-    """An entry that says four gigabytes isn't even begun."""
+    """An entry with a stated size of four gigabytes isn't unpacked at all."""
     content = bytearray(zipped({"a.fit": FIT, "b.fit": FIT}))
     entry = content.rindex(b"PK\x01\x02")
     struct.pack_into("<I", content, entry + 24, 0xFFFFFFFE)
@@ -144,14 +144,14 @@ def test_refuses_a_zip_bomb() -> None:
 
 
 def test_bounds_all_members_together() -> None:
-    """Many entries that are each allowed still aren't unpacked without end."""
+    """Many entries that are each allowed are still limited in total."""
     content = io.BytesIO(zipped({f"{number}.fit": FIT for number in range(4)}))
     found = members(content, most_bytes=2 * len(FIT))
     assert [type(each.parsed) for each in found] == [tuple, tuple, Unreadable, Unreadable]
 
 
 def test_recovers_what_is_there_of_a_torn_gzip() -> None:
-    """A run torn off in the middle of its compression still gives its beginning."""
+    """A run whose gzip is cut off still gives its beginning."""
     run = fit_run(START, distance_m=9000, moving_s=2700, records=540)
     ((_, parsed),) = read_content(gzip.compress(run)[:-2000])
     assert isinstance(parsed, tuple)
@@ -160,7 +160,7 @@ def test_recovers_what_is_there_of_a_torn_gzip() -> None:
 
 
 def test_a_torn_member_costs_only_itself() -> None:
-    """Bytes changed within one entry leave the others readable."""
+    """Changed bytes within one entry don't affect the others."""
     content = bytearray(zipped({"a.fit": FIT, "b.fit": FIT}, method=zipfile.ZIP_STORED))
     content[content.index(FIT) + 200] ^= 0xFF
     first, second = reasons(bytes(content))
@@ -169,7 +169,7 @@ def test_a_torn_member_costs_only_itself() -> None:
 
 
 def test_a_torn_archive_within_an_archive_is_said() -> None:
-    """What a broken part of an account's export held isn't lost in silence."""
+    """A broken part of an account's export is reported."""
     part = zipped({"a.fit": FIT})
     content = zipped({"part.zip": part[:-30], "b.fit": FIT})
     found = dict(read_content(content))
@@ -181,7 +181,7 @@ def test_a_torn_archive_within_an_archive_is_said() -> None:
 
 
 def test_a_password_is_said() -> None:
-    """An encrypted entry can't be read, and the reason is in plain words."""
+    """An encrypted entry can't be read, and the reason says so plainly."""
     content = bytearray(zipped({"a.fit": FIT}))
     for marker, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         content[content.index(marker) + flags] |= 1
@@ -214,7 +214,7 @@ def test_says_why_nothing_can_be_read(content: bytes, expected: Parsed) -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_never_raises_whatever_the_bytes(data: st.DataObject) -> None:
-    """A sound archive with a few bytes changed and its end torn off gives something to say."""
+    """A valid archive with a few changed bytes and its end cut off gives a result."""
     small = fit_run(START, records=2)
     content = bytearray(
         zipped({"a.fit": small, "b.zip": zipped({"c.gpx.gz": gzip.compress(small)})})
@@ -225,7 +225,7 @@ def test_never_raises_whatever_the_bytes(data: st.DataObject) -> None:
 
 
 def test_an_archive_in_an_archive_is_bounded_before_anything_is_written() -> None:
-    """Three megabytes may hold four gigabytes: by what it says of its size it is refused."""
+    """Three megabytes may unpack to four gigabytes: its stated size is enough to refuse it."""
     nested = io.BytesIO()
     with zipfile.ZipFile(nested, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("a.fit", FIT)
@@ -239,7 +239,7 @@ def test_an_archive_in_an_archive_is_bounded_before_anything_is_written() -> Non
 
 
 def test_an_archive_in_an_archive_leaves_the_disk_some_room(tmp_path: Path) -> None:
-    """On a disk with 260 MB free, all but 4 are for everybody else; later there may be more."""
+    """With 260 MB free on the disk only 4 MB may be used; later there may be more."""
     with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("inner.zip", zipped({"a.fit": FIT}) + bytes(20 * MIB))
     read = (
@@ -265,26 +265,26 @@ def test_an_archive_in_an_archive_leaves_the_disk_some_room(tmp_path: Path) -> N
     [(errno.ENOSPC, False), (errno.EIO, False), (errno.ESTALE, False), (errno.EINVAL, True)],
 )
 def test_what_the_machine_lacks_says_nothing_of_the_file(number: int, judged: bool) -> None:
-    """A full disk or a share that is gone; but not a place that a crafted zip names."""
+    """A full disk or an unmounted share; but not a path named by a crafted zip."""
     parsed = not_unpacked("a.zip", OSError(number, os.strerror(number))).parsed
     assert isinstance(parsed, Unreadable if judged else NotRead)
 
 
 def test_memory_that_is_lacking_is_raised_however_it_is_said() -> None:
-    """The child that it happened in mustn't read on."""
+    """The child that ran out of memory mustn't continue."""
     for error in (MemoryError(), OSError(errno.ENOMEM, ""), zlib.error("Error -4 while")):
         with pytest.raises(MemoryError):
             not_unpacked("a.zip", error)
 
 
 def test_a_macs_leftovers_and_backslashes_in_names_stand_in_nobodys_way() -> None:
-    """As Finder and some programs on Windows zip them."""
+    """As Finder and some Windows programs zip them."""
     content = zipped({"export\\a.fit": FIT, "__MACOSX/export/._a.fit": b"Mac", "x/._b.fit": b"Mac"})
     assert [parsed for _, parsed in read_content(content) if not isinstance(parsed, tuple)] == []
 
 
 def test_a_tar_says_that_it_is_to_be_unpacked() -> None:
-    """In words that help."""
+    """The message says what to do."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         archive.addfile(tarfile.TarInfo("a.fit"), io.BytesIO(b""))

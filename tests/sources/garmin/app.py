@@ -1,4 +1,4 @@
-"""Easeback whole, beside the made Garmin, on one clock: for stories."""
+"""A whole Easeback beside the simulated Garmin, on one clock."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,14 +26,14 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 @dataclass
 class GarminApp(SourceApp):
-    """The application beside the made Garmin."""
+    """The application beside the simulated Garmin."""
 
     name = "garmin"
 
     garmin: ConnectedSource
 
     def connect(self, athlete: Athlete, account: Account, *, days: int = 365) -> Connected:
-        """Make a key and give it."""
+        """Make a key and connect with it."""
         key = self.service.make_key(account, days=days)
         return self.give(athlete, key, days=days)
 
@@ -48,7 +48,7 @@ class GarminApp(SourceApp):
         return athlete, account
 
     def changed(self, garmin: ConnectedSource) -> Services:
-        """The works with another Garmin."""
+        """The services with another Garmin source."""
         return replace(self.services, sources={"garmin": garmin})
 
     def look(self, times: int = 2) -> None:
@@ -57,19 +57,19 @@ class GarminApp(SourceApp):
             take_in_inbox(self.services, self.clock())
 
     def mail_texts(self, kind: str) -> list[str]:
-        """The subject and the text of each mail of this kind, oldest first."""
+        """The subject and text of each mail of this kind, oldest first."""
         files = self.mails(kind)
         told = [message_from_bytes(file.read_bytes(), policy=policy.default) for file in files]
         return [f"{mail['Subject']}\n{mail.get_body(('plain',)).get_content()}" for mail in told]
 
     def stored(self) -> bytes:
-        """Every byte the database holds, its log included."""
+        """All bytes of the database, including its WAL."""
         return b"".join(p.read_bytes() for p in self.folder.glob("easeback.db*"))
 
 
 @contextmanager
 def garmin_app(server: Server, folder: Path, **garmin: Any) -> Iterator[GarminApp]:
-    """The application in a folder, with settings of `[garmin]`. Waiting moves the clock on."""
+    """The application in a folder, with `[garmin]` settings. Sleeping advances the clock."""
     settings = Settings(data_dir=folder, garmin=GarminSection(base_url=server.base_url, **garmin))
     if not (file := folder / "easeback.db").exists():
         put_empty_database(file)

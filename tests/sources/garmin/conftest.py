@@ -1,4 +1,4 @@
-"""The made Garmin for each test, and Easeback beside it."""
+"""The simulated Garmin for each test, and Easeback beside it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ def service() -> Service:
 
 @pytest.fixture
 def garmin(server: Server) -> Iterator[Garmin]:
-    """The client, impatient."""
+    """The client with short time-outs."""
     client = Garmin(GarminSection(base_url=server.base_url), answer_s=1.0)
     yield client
     client.close()

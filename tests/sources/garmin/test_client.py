@@ -1,4 +1,4 @@
-"""Easeback's client against the made Garmin, and what rows and keys are read as."""
+"""Easeback's client against the simulated Garmin, and the parsing of rows and keys."""
 
 import json
 import zipfile
@@ -50,7 +50,7 @@ class TestTokens:
     def test_a_key_is_exchanged_for_a_token_of_a_day(
         self, garmin: Garmin, service: Service, grant: Credential
     ) -> None:
-        """Its end stands in the token; ten minutes before that it's time for another."""
+        """The token says when it ends; ten minutes before that it's renewed."""
         ends_at = service.clock.now + timedelta(hours=24)
         assert grant.secrets[2] == ends_at.isoformat()
         assert not garmin.is_stale(grant, ends_at - 11 * MINUTE)
@@ -60,7 +60,7 @@ class TestTokens:
     def test_a_refused_key_is_a_dead_grant(
         self, garmin: Garmin, service: Service, runner: Account, key: str
     ) -> None:
-        """403 for one that never was, 401 for one that is no more."""
+        """403 for an unknown key, 401 for one that has ended."""
         made = service.make_key(runner)
         service.keys[made].deleted = True
         pasted = garmin.with_key(made if key == "deleted" else key, ends_at=None)
@@ -68,21 +68,21 @@ class TestTokens:
             garmin.refresh(pasted, now=service.clock.now)
 
     def test_a_token_that_does_not_tell_when_it_ends(self) -> None:
-        """One of another make, or whose claims are nonsense; such a one lives a day."""
+        """One of another format, or with invalid claims; it's used for a day."""
         assert token_end("opaque") is None
         assert token_end("a.%%%.c") is None
 
     def test_what_is_no_token_is_not_taken_for_one(
         self, garmin: Garmin, server: Server, runner: Account
     ) -> None:
-        """A page of a captive portal, for one."""
+        """Such as a page of a captive portal."""
         key = server.service.make_key(runner)  # type: ignore[attr-defined]
         server.fault("nonsense", EXCHANGE)
         with pytest.raises(Unavailable):
             garmin.refresh(garmin.with_key(key, ends_at=None), now=NOW)
 
     def test_never_shows_key_or_token(self, grant: Credential) -> None:
-        """They stay out of texts that end in a log."""
+        """They are kept out of texts that may be logged."""
         assert not any(secret in repr(grant) for secret in grant.secrets[:2])
 
 
@@ -90,7 +90,7 @@ class TestQuestions:
     def test_the_original_comes_as_a_zip(
         self, garmin: Garmin, service: Service, runner: Account, grant: Credential
     ) -> None:
-        """With the one Accept that the service takes."""
+        """With the only Accept header that the service takes."""
         made = service.add(runner, NOW - DAY)
         packed = garmin.download(grant, str(made.id), now=NOW)
         assert zipfile.ZipFile(BytesIO(packed)).namelist() == [f"{made.id}_ACTIVITY.fit"]
@@ -98,7 +98,7 @@ class TestQuestions:
     def test_without_a_file_that_is_said(
         self, garmin: Garmin, service: Service, runner: Account, grant: Credential
     ) -> None:
-        """404: a run typed in by hand."""
+        """404: a run entered by hand."""
         made = service.add(runner, NOW - DAY, has_file=False)
         with pytest.raises(NotFound):
             garmin.download(grant, str(made.id), now=NOW)
@@ -116,7 +116,7 @@ class TestQuestions:
         self, garmin: Garmin, server: Server, grant: Credential, status: int,
         error: type[Exception], words: str,
     ) -> None:  # fmt: skip
-        """Most come without any words of their own."""
+        """Most have no message of their own."""
         server.fault("status", SEARCH, status=status)
         with pytest.raises(error, match=words):
             garmin.list_activities(grant, now=NOW)
@@ -129,14 +129,14 @@ class TestQuestions:
     def test_a_pause_is_as_long_as_asked_for_within_reason(
         self, said: str | None, seconds: float
     ) -> None:
-        """A minute at least, four hours at most; seconds or a date."""
+        """At least a minute, at most four hours; given in seconds or as a date."""
         assert asked_pause(said, NOW).total_seconds() == seconds
 
     @pytest.mark.parametrize("kind", ["reset", "hang", "slow", "cut", "cut chunk", "nonsense"])
     def test_whatever_the_network_does_is_an_error_in_words(
         self, garmin: Garmin, server: Server, runner: Account, grant: Credential, kind: FaultKind
     ) -> None:
-        """None hangs, none is taken for an answer."""
+        """Nothing hangs, and nothing wrong is accepted as an answer."""
         for back in range(40):
             server.service.add(runner, NOW - back * DAY)  # type: ignore[attr-defined]
         server.fault(kind, SEARCH)
@@ -144,7 +144,7 @@ class TestQuestions:
             garmin.list_activities(grant, now=NOW)
 
     def test_a_redirect_is_not_followed(self, server: Server, service: Service) -> None:
-        """The key would go somewhere nobody chose."""
+        """The key would be sent to an unknown place."""
         with pytest.raises(ValueError, match="in the clear"):
             Garmin(GarminSection(base_url="http://garmin.example"))
         garmin = Garmin(GarminSection(base_url=f"{server.base_url}/elsewhere"))
@@ -156,7 +156,7 @@ class TestQuestions:
 
 class TestRows:
     def test_a_run_is_read(self) -> None:
-        """The day is that of the runner's clock; a race is one by its event."""
+        """The day is by the runner's clock; a race is marked by its event."""
         row = parse_garmin_activity(ROW)
         run = row.parsed
         assert isinstance(run, Recording)
@@ -173,14 +173,14 @@ class TestRows:
          ("track_running", "track"), ("virtual_run", "virtual"), ("ultra_run", "run")],
     )  # fmt: skip
     def test_every_kind_of_run_is_one(self, kind: str, sport: str) -> None:
-        """By Garmin's own keys."""
+        """By Garmin's type keys."""
         run = parse_garmin_activity(ROW | {"activityType": {"typeKey": kind}}).parsed
         assert isinstance(run, Recording)
         assert run.sport == sport
 
     @pytest.mark.parametrize("kind", ["cycling", "walking", "swimrun", "wheelchair_push_run"])
     def test_what_is_no_run_is_not_fetched(self, kind: str) -> None:
-        """Its own file isn't asked for."""
+        """Its file isn't requested."""
         row = parse_garmin_activity(ROW | {"activityType": {"typeKey": kind}})
         assert isinstance(row.parsed, NotARun)
         assert not row.wants_file
@@ -203,7 +203,7 @@ class TestRows:
          ROW | {"startTimeGMT": "soon", "beginTimestamp": None}, ROW | {"distance": 10**400}],
     )  # fmt: skip
     def test_a_rotten_row_is_a_value_with_its_reason(self, rotten: object) -> None:
-        """Never an exception; what is kept of it is JSON still."""
+        """Never an exception; the stored payload is still JSON."""
         row = parse_garmin_activity(rotten)
         assert isinstance(row.parsed, Unreadable)
         assert isinstance(json.loads(row.payload), dict)
@@ -211,7 +211,7 @@ class TestRows:
 
 class TestKeys:
     def test_a_pasted_key_is_taken_as_it_was_meant(self, garmin: Garmin) -> None:
-        """With the blanks and the scheme that came along."""
+        """With surrounding blanks and the scheme."""
         pasted = garmin.with_key("  ApiKey abc.def-1\n", ends_at=None)
         assert pasted.secrets == ("abc.def-1",)
 
@@ -223,7 +223,7 @@ class TestKeys:
     def test_its_end_is_said_in_days_or_as_a_date(
         self, garmin: Garmin, said: str, until: str
     ) -> None:
-        """To the end of that day, where the athlete lives."""
+        """To the end of that day in the athlete's zone."""
         ends_at = key_end(garmin, said, now=NOW, athlete=MIRA)
         assert f"{ends_at:%Y-%m-%d}" == until
         assert ends_at.hour in {21, 22}
@@ -236,14 +236,14 @@ class TestKeys:
     def test_an_end_that_cannot_be_is_one_clear_line(
         self, garmin: Garmin, said: str, words: str
     ) -> None:
-        """It says what would do."""
+        """It says which values are possible."""
         with pytest.raises(ValueError, match=words):
             key_end(garmin, said, now=NOW, athlete=MIRA)
 
 
 class TestSpacing:
     def test_each_call_has_a_second_of_its_own(self) -> None:
-        """Whoever asks at the same moment gets the next ones."""
+        """Concurrent calls get the following seconds."""
         moments, spacing = [], Spacing()
         for _ in range(4):
             at, spacing = spacing.reserve("new", NOW)
@@ -255,11 +255,11 @@ class TestSpacing:
         assert spacing.opens_at("new", NOW) - NOW > spacing.patience
 
     def test_a_clock_that_was_set_back_does_not_stop_everything(self) -> None:
-        """A moment far ahead was taken by a clock that was wrong."""
+        """A time far ahead was set by a wrong clock."""
         assert Spacing(free_at=NOW + 2 * DAY).opens_at("new", NOW) == NOW
 
     def test_pauses_double_and_end_with_a_call_that_works(self) -> None:
-        """From what was asked for up to four hours."""
+        """From the requested pause up to four hours."""
         spacing, pauses = Spacing(), []
         for _ in range(10):
             spacing = spacing.closed({}, now=NOW, until=NOW + MINUTE)

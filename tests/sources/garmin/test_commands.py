@@ -1,4 +1,4 @@
-"""The commands about Garmin, as they're called: connect, once, status, doctor, disconnect."""
+"""The commands for Garmin from the shell: connect, once, status, doctor, disconnect."""
 
 import json
 import subprocess
@@ -20,12 +20,12 @@ from worker.domain.models import Athlete
 from worker.store import Store
 
 HIDDEN = "(it isn't shown): "
-"""With the blank, which comes once the terminal's echo is off."""
+"""The blank at its end is written once the terminal's echo is off."""
 
 
 @dataclass
 class Operator:
-    """Somebody at a terminal, or a script of theirs."""
+    """Somebody at a terminal, or a script."""
 
     folder: Path
     service: Service
@@ -43,7 +43,7 @@ class Operator:
         return easeback(*arguments, cwd=self.folder, env=self.settings, given=given)
 
     def answer(self, *arguments: str, answers: list[tuple[str, str]], without: str = "") -> str:
-        """A call at a terminal: each answer once its question stands there; all that it showed."""
+        """Run a command at a terminal, answering its questions; returns all output."""
         env = {name: value for name, value in self.settings.items() if name != without}
         return converse(*arguments, cwd=self.folder, answers=answers, env=env).shown
 
@@ -63,7 +63,7 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
 
 
 def test_a_key_is_for_one_athlete_alone(operator: Operator) -> None:
-    """Pasted for another it's refused in words, and the first one's stays."""
+    """Pasted for another athlete it's refused, and the first one's stays."""
     key = operator.service.make_key(operator.service.account("Mira"))
     assert operator.call("connect", "garmin", "Mira", given=f"{key}\n").returncode == 0
     added = operator.call("athlete", "add", "--name", "Timo", "--email", "timo@example.org")
@@ -79,7 +79,7 @@ def test_a_key_is_for_one_athlete_alone(operator: Operator) -> None:
 
 
 def test_connects_by_a_piped_key_syncs_and_disconnects(operator: Operator) -> None:
-    """The key on standard input; a pass brings the runs; disconnecting takes them along."""
+    """The key on standard input; a pass fetches the runs; disconnecting deletes them."""
     service = operator.service
     account = service.account("Mira")
     service.weeks_of_runs(account, service.clock.now - timedelta(hours=2), 3)
@@ -104,7 +104,7 @@ def test_connects_by_a_piped_key_syncs_and_disconnects(operator: Operator) -> No
 
 @pytest.mark.parametrize("words", ["garmin", "garmin Mira", "--garmin", "Mira --garmin"])
 def test_the_service_is_named_as_a_word_or_as_an_option(operator: Operator, words: str) -> None:
-    """The option is the older way."""
+    """The option is the older form."""
     key = operator.service.make_key(operator.service.account("Mira"))
     done = operator.call("connect", *words.split(), given=key)
     assert (done.returncode, done.stderr) == (0, "")
@@ -162,7 +162,7 @@ def test_a_key_in_its_last_days_is_said_by_status_and_doctor(operator: Operator)
 
 
 def test_a_dead_key_is_said_with_how_to_mend_it(operator: Operator) -> None:
-    """`once` and `status` end with 1, `doctor` names it."""
+    """`once` and `status` exit with 1, `doctor` names it."""
     account = operator.service.account("Mira")
     key = operator.service.make_key(account)
     operator.call("connect", "--garmin", given=key)
@@ -176,7 +176,7 @@ def test_a_dead_key_is_said_with_how_to_mend_it(operator: Operator) -> None:
 
 
 def test_keys_rotate_and_the_grant_still_opens(operator: Operator) -> None:
-    """A new sealing key stands first and suffices."""
+    """With a new sealing key first, that one is enough."""
     account = operator.service.account("Mira")
     operator.call("connect", "--garmin", given=operator.service.make_key(account))
     done = operator.call("rotate-keys")
@@ -188,7 +188,7 @@ def test_keys_rotate_and_the_grant_still_opens(operator: Operator) -> None:
 
 
 def test_init_offers_three_ways_with_what_each_costs_and_needs(operator: Operator) -> None:
-    """Whoever chooses Garmin is asked for the key at once, and it works."""
+    """Choosing Garmin asks for the key at once, and it works."""
     account = operator.service.account("Anna")
     key = operator.service.make_key(account)
     data = operator.folder / "new"

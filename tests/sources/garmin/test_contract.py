@@ -1,4 +1,4 @@
-"""Garmin keeps the contract of services."""
+"""Garmin fulfils the contract of sources."""
 
 from datetime import datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""When the key ends, when Garmin or the network stumble, and when a runner leaves."""
+"""The end of the key, failures of Garmin or the network, and disconnecting."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -44,7 +44,7 @@ class TestTheKeysEnd:
         assert app.state(athlete).state == "failing"
 
     def test_a_renewed_key_goes_on_where_the_old_one_ended(self, app: GarminApp) -> None:
-        """Nothing is fetched again; the run from in between is there."""
+        """Nothing is fetched again; the runs recorded meanwhile are there."""
         athlete, account = app.connected(days=30)
         app.service.weeks_of_runs(account, app.clock() - HOUR, 4)
         app.turn()
@@ -60,7 +60,7 @@ class TestTheKeysEnd:
     def test_a_refused_key_is_one_mail_and_a_state_and_no_endless_loop(
         self, app: GarminApp, how: str
     ) -> None:
-        """401 and 403 of the exchange: found when the token of the day is over, told once."""
+        """401 and 403 of the exchange: noticed when the day's token has ended, mailed once."""
         athlete, _ = app.connected()
         app.turn()
         if how == "deleted":
@@ -76,7 +76,7 @@ class TestTheKeysEnd:
         assert app.service.calls() == before
 
     def test_a_401_is_answered_by_one_exchange_and_one_more_try(self, app: GarminApp) -> None:
-        """The token died early: nobody notices."""
+        """The token was invalid early: nobody notices."""
         athlete, account = app.connected()
         app.service.add(account, app.clock() - HOUR)
         app.service.tokens.clear()
@@ -87,7 +87,7 @@ class TestTheKeysEnd:
 
 class TestTrouble:
     def test_a_429_is_waited_out_by_everybody(self, app: GarminApp) -> None:
-        """Nothing is asked until the pause ends, by nobody; then it goes on."""
+        """No request is made by anybody until the pause ends; then it continues."""
         athletes = [app.connected(name) for name in ("Mira", "Timo")]
         for _, account in athletes:
             app.service.add(account, app.clock() - HOUR)
@@ -104,7 +104,7 @@ class TestTrouble:
         assert [app.state(athlete).state for athlete, _ in athletes] == ["ok", "ok"]
 
     def test_pauses_grow_while_garmin_goes_on_refusing(self, app: GarminApp) -> None:
-        """A minute, two, four: twelve hours of 429 are few calls."""
+        """A minute, two, four: twelve hours of 429 take few calls."""
         athlete, _ = app.connected()
         app.service.busy = 1_000
         before = app.service.calls()
@@ -128,7 +128,7 @@ class TestTrouble:
         assert app.state(athlete).state == "ok"
 
     def test_files_wait_while_garmin_is_down(self, app: GarminApp) -> None:
-        """Two stumbles in a row end the turn: it isn't the file."""
+        """Two failures in a row end the turn, as they aren't the file's fault."""
         athlete, account = app.connected()
         app.service.weeks_of_runs(account, app.clock() - HOUR, 6)
         app.server.fault("status", DOWNLOAD, times=4, status=503)
@@ -142,7 +142,7 @@ class TestTrouble:
     def test_runs_stay_after_disconnecting_where_that_is_wanted(
         self, app: GarminApp, is_kept: bool
     ) -> None:
-        """Also where Garmin is off by now: what it brought can still be kept or forgotten."""
+        """Also if Garmin is switched off: its runs can still be kept or deleted."""
         athlete, account = app.connected()
         app.service.weeks_of_runs(account, app.clock() - HOUR, 3)
         app.turn()
@@ -153,7 +153,7 @@ class TestTrouble:
         assert app.state(athlete).state == "off"
 
     def test_disconnecting_leaves_nothing(self, app: GarminApp) -> None:
-        """No run, no title, no key in any byte kept; nothing is asked any more."""
+        """No run, title or key in any stored byte; no more requests are made."""
         athlete, account = app.connected()
         for run in app.service.weeks_of_runs(account, app.clock() - HOUR, 4):
             run.name = "Quiet forest loop"

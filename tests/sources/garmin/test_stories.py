@@ -1,4 +1,4 @@
-"""What happens to a runner from giving a key on: the first sync, what's followed, what it costs."""
+"""A runner with Garmin from giving a key on: the first sync, following changes, the cost."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ MINUTE = timedelta(minutes=1)
 
 class TestConnecting:
     def test_from_key_to_the_first_warning(self, app: GarminApp) -> None:
-        """Give a key, sync in silence, then one run far beyond the others: one mail about it."""
+        """Give a key, sync without mails, then one run far beyond the others: one mail about it."""
         athlete, account = app.add()
         for back in range(24):
             app.service.add(account, app.clock() - back * 5 * DAY - HOUR, 8_000)
@@ -46,7 +46,7 @@ class TestConnecting:
     def test_a_key_that_does_not_work_changes_nothing(
         self, app: GarminApp, pasted: str, words: str
     ) -> None:
-        """The one that was there stays, and works; the words don't repeat what was pasted."""
+        """The existing key stays and works; the message doesn't repeat what was pasted."""
         athlete, account = app.connected()
         with pytest.raises(SourceError, match=words) as told:
             app.give(athlete, pasted)
@@ -65,7 +65,7 @@ class TestConnecting:
             assert secret.encode() not in app.stored()
 
     def test_keys_rotate_and_the_old_one_can_go(self, app: GarminApp) -> None:
-        """After resealing, the new sealing alone opens every key."""
+        """After resealing, the new sealing key alone opens every key."""
         athlete, account = app.connected()
         app.service.add(account, app.clock() - HOUR)
         old = (app.folder / "keys").read_text().split()
@@ -86,7 +86,7 @@ class TestConnecting:
 
 class TestCalls:
     def test_a_first_sync_of_300_is_a_page_for_45(self, app: GarminApp) -> None:
-        """All 300 are counted after eight pages, before a file is fetched."""
+        """All 300 count after eight pages, before a file is fetched."""
         athlete, account = app.connected()
         app.service.weeks_of_runs(account, app.clock() - HOUR, 300, every=30 * HOUR)
         SourceSync.of(app.services, "garmin", app.clock).all_due(7)
@@ -96,7 +96,7 @@ class TestCalls:
         assert app.state(athlete).backlog == 300
 
     def test_each_file_of_a_first_sync_is_a_call(self, app: GarminApp) -> None:
-        """They come after the pages, and each is asked for once."""
+        """They come after the pages, each requested once."""
         athlete, account = app.connected()
         app.service.weeks_of_runs(account, app.clock() - HOUR, 60, every=30 * HOUR)
         app.turn()
@@ -107,7 +107,7 @@ class TestCalls:
         assert all(r.device for r in app.recorded(athlete).values())
 
     def test_never_more_than_a_call_a_second_whoever_asks(self, app: GarminApp) -> None:
-        """Over three athletes and everything that's asked for them."""
+        """Across three athletes and all their requests."""
         for name in ("Mira", "Timo", "Jo"):
             _, account = app.connected(name)
             app.service.weeks_of_runs(account, app.clock() - HOUR, 12)
@@ -118,7 +118,7 @@ class TestCalls:
         assert min(gaps) >= timedelta(seconds=1)
 
     def test_a_turn_of_the_worker_ends_though_history_does_not(self, app: GarminApp) -> None:
-        """Newest files first; the next turn goes on where the last one ended."""
+        """Newest files first; the next turn continues where the last one ended."""
         athlete, account = app.connected()
         made = app.service.weeks_of_runs(account, app.clock() - HOUR, 40)
         SourceSync.of(app.services, "garmin", app.clock).all_due(20)
@@ -131,7 +131,7 @@ class TestCalls:
         assert app.service.calls(DOWNLOAD) == 40
 
     def test_a_new_run_comes_in_while_files_wait(self, app: GarminApp) -> None:
-        """What's new goes first: one page and its own file."""
+        """New runs come first: one page and their own file."""
         athlete, account = app.connected()
         app.service.weeks_of_runs(account, app.clock() - HOUR, 300, every=30 * HOUR)
         SourceSync.of(app.services, "garmin", app.clock).all_due(7)
@@ -144,7 +144,7 @@ class TestCalls:
     def test_a_poll_without_a_run_is_one_call_and_none_before_its_time(
         self, app: GarminApp
     ) -> None:
-        """Every hour one call; known files aren't fetched again, nor rides at all."""
+        """One call an hour; known files aren't fetched again, and rides never."""
         _, account = app.connected()
         app.service.weeks_of_runs(account, app.clock() - HOUR, 6)
         app.turn()
@@ -159,9 +159,9 @@ class TestCalls:
     def test_a_day_without_running_is_a_call_a_poll(
         self, server: Server, tmp_path: Path, every: timedelta, polls: int
     ) -> None:
-        """The look back of the day is one of them. Beside them one exchange, as tokens live a day.
+        """The day's look back is one of them. In addition one exchange, as tokens live a day.
 
-        So it is for somebody who runs daily too: 42 days are one page.
+        Also for daily runners: 42 days are one page.
         """
         with garmin_app(server, tmp_path, every=every) as app:
             _, account = app.connected()
@@ -175,7 +175,7 @@ class TestCalls:
             assert exchanged == 2
 
     def test_no_page_is_ever_larger_than_garmin_bears(self, app: GarminApp) -> None:
-        """45 at most: its own default of 99 ends in a 500."""
+        """45 at most: its own default of 99 results in a 500."""
         _, account = app.connected()
         app.service.weeks_of_runs(account, app.clock() - HOUR, 200)
         SourceSync.of(app.services, "garmin", app.clock).all_due(7)
@@ -184,7 +184,7 @@ class TestCalls:
         assert max(asked) == 45
 
     def test_a_first_sync_that_was_killed_goes_on_where_it_was(self, app: GarminApp) -> None:
-        """Nothing is fetched twice but the file that was under way, and nothing is mailed."""
+        """Nothing is fetched twice except the file in progress, and nothing is mailed."""
         athlete, account = app.connected()
         app.service.weeks_of_runs(account, app.clock() - HOUR, 12)
         read = app.garmin.read_file
@@ -210,7 +210,7 @@ class TestCalls:
 
 class TestFollowing:
     def test_the_file_is_believed_and_the_summary_where_there_is_none(self, app: GarminApp) -> None:
-        """A run typed in by hand has no file, another's is torn: both count, with a note."""
+        """A run entered by hand has no file, another's is torn: both count, with a note."""
         athlete, account = app.connected()
         app.service.weeks_of_runs(account, app.clock() - 3 * DAY, 5)
         app.turn()
@@ -227,7 +227,7 @@ class TestFollowing:
             assert words in (told[str(one.id)].note or "")
 
     def test_a_file_that_cannot_be_had_now_is_tried_again(self, app: GarminApp) -> None:
-        """Its summary counts at once; the others go on; later the file is believed."""
+        """Its summary counts at once; the others continue; later the file is used."""
         athlete, account = app.connected()
         app.service.weeks_of_runs(account, app.clock() - 3 * DAY, 3)
         app.turn()
@@ -241,7 +241,7 @@ class TestFollowing:
         assert app.recorded(athlete)[str(bad.id)].device
 
     def test_a_file_that_is_forbidden_or_breaks_us_stops_no_other(self, app: GarminApp) -> None:
-        """Both are put off, and the older ones are read; their summaries count."""
+        """Both are deferred and older files are read; their summaries count."""
         athlete, account = app.connected()
         made = app.service.weeks_of_runs(account, app.clock() - HOUR, 12)
         app.server.fault("status", f"{DOWNLOAD}{made[0].id}", times=9, status=403)
@@ -259,7 +259,7 @@ class TestFollowing:
         assert {i for i, r in told.items() if not r.device} == {str(a.id) for a in made[:2]}
 
     def test_a_file_that_could_not_be_read_for_now_is_read_later(self, app: GarminApp) -> None:
-        """The reader was killed: the summary stands in, and the file is fetched again."""
+        """The reader was killed: the summary counts meanwhile, and the file is fetched again."""
         athlete, account = app.connected()
         run = app.service.add(account, app.clock() - HOUR, 8_004, recorded_m=8_000.5)
 
@@ -273,7 +273,7 @@ class TestFollowing:
         assert app.recorded(athlete)[str(run.id)].device
 
     def test_a_file_that_never_can_be_had_is_given_up(self, app: GarminApp) -> None:
-        """After eight tries the summary stays, and nothing is asked any more."""
+        """After eight tries the summary stays, and no more requests are made."""
         athlete, account = app.connected()
         app.service.weeks_of_runs(account, app.clock() - 3 * DAY, 3)
         app.turn()
@@ -287,7 +287,7 @@ class TestFollowing:
         assert app.runs(athlete)[str(bad.id)] == 7_000.0
 
     def test_edited_deleted_or_turned_into_a_ride_within_a_day(self, app: GarminApp) -> None:
-        """Five weeks back, where only the daily look reaches; an edit is believed over the file."""
+        """Five weeks back, which only the daily look covers; an edit overrides the file."""
         athlete, account = app.connected()
         made = app.service.weeks_of_runs(account, app.clock() - HOUR, 18)
         app.turn()
@@ -314,7 +314,7 @@ class TestFollowing:
         assert told.sha256 is not None
 
     def test_of_a_multisport_activity_the_running_legs_count(self, app: GarminApp) -> None:
-        """Only its file knows them; when the activity goes, they all do."""
+        """Only its file has them; when the activity is deleted, they all are."""
         athlete, account = app.connected()
         app.service.weeks_of_runs(account, app.clock() - 3 * DAY, 8)
         app.turn()
@@ -335,7 +335,7 @@ class TestFollowing:
         assert not [name for name in app.runs(athlete) if name.startswith(str(made.id))]
 
     def test_one_rotten_row_stops_no_other(self, app: GarminApp) -> None:
-        """It's told with its reason, until it can be read."""
+        """It's listed with its reason until it can be read."""
         athlete, account = app.connected()
         made = app.service.weeks_of_runs(account, app.clock() - HOUR, 5)
         made[1].spoilt, made[1].has_file = {"distance": None}, False
@@ -350,7 +350,7 @@ class TestFollowing:
     def test_a_source_that_suddenly_shows_nothing_is_believed_a_day_later(
         self, app: GarminApp
     ) -> None:
-        """The runs stay while it's doubted, and the doubt is said."""
+        """The runs stay while this is doubted, and the doubt is reported."""
         athlete, account = app.connected()
         app.service.weeks_of_runs(account, app.clock() - HOUR, 20)
         app.turn()
@@ -375,7 +375,7 @@ class TestFollowing:
 class TestTwice:
     @pytest.mark.parametrize("first", ["folder", "garmin"])
     def test_the_same_file_dropped_and_fetched_is_one_run(self, app: GarminApp, first: str) -> None:
-        """By its digest, whichever comes first; both sources are told."""
+        """By its digest, whichever comes first; both sources are named."""
         athlete, account = app.add()
         made = app.service.add(account, app.clock() - 3 * HOUR, 8_000)
         for way in ("folder", "garmin") if first == "folder" else ("garmin", "folder"):

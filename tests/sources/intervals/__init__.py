@@ -1,1 +1,1 @@
-"""Easeback against the made intervals.icu."""
+"""Tests of intervals.icu, against the simulator on loopback."""

@@ -1,4 +1,4 @@
-"""Easeback whole, beside the made intervals.icu, on one clock: for stories."""
+"""A whole Easeback beside the simulated intervals.icu, on one clock."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,12 +23,12 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 @dataclass
 class IntervalsApp(SourceApp):
-    """The application beside the made intervals.icu."""
+    """The application beside the simulated intervals.icu."""
 
     name = "intervals"
 
     def connected(self, name: str = "Mira") -> tuple[Athlete, Account]:
-        """An athlete, connected to an account of theirs."""
+        """An athlete, connected to their account."""
         athlete, account = self.add(name)
         self.give(athlete, self.service.make_key(account))
         return athlete, account
@@ -37,7 +37,7 @@ class IntervalsApp(SourceApp):
         return connect_with_key(self.services, "intervals", athlete, self.clock, key=key)
 
     def pass_by(self, time: timedelta, *, step: timedelta = HOUR) -> None:
-        """Let time go on, with a pass at each step."""
+        """Advance the clock, with a pass at each step."""
         until = self.clock() + time
         while self.clock() < until:
             self.service.clock.step(step)
@@ -46,7 +46,7 @@ class IntervalsApp(SourceApp):
 
 @contextmanager
 def intervals_app(server: Server, folder: Path) -> Iterator[IntervalsApp]:
-    """The application in a folder. Waiting moves the clock on."""
+    """The application in a folder. Sleeping advances the clock."""
     section = IntervalsSection(base_url=server.base_url)
     settings = Settings(data_dir=folder, intervals=section)
     if not (file := folder / "easeback.db").exists():

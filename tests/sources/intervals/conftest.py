@@ -1,4 +1,4 @@
-"""The made intervals.icu for each test, and Easeback beside it."""
+"""The simulated intervals.icu for each test, and Easeback beside it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ def service() -> Service:
 
 @pytest.fixture
 def intervals(server: Server) -> Iterator[Intervals]:
-    """The client, impatient."""
+    """The client with short time-outs."""
     client = Intervals(IntervalsSection(base_url=server.base_url), answer_s=1.0)
     yield client
     client.close()

@@ -1,4 +1,4 @@
-"""The client of intervals.icu: how the key is sent, what is hidden, what a file is."""
+"""The client of intervals.icu: sending the key, hidden activities, files."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -40,14 +40,14 @@ class TestTheKey:
     def test_is_sent_as_the_password_of_a_user_that_everybody_has(
         self, service: Service, credential: Credential
     ) -> None:
-        """As a bearer token it would be refused."""
+        """A bearer token would be refused."""
         assert {q.headers["authorization"].partition(" ")[0] for q in service.log} == {"Basic"}
         assert credential.secrets[0] not in str(service.log[-1])
 
     def test_that_was_replaced_is_a_dead_credential(
         self, intervals: Intervals, service: Service, runner: Account, credential: Credential
     ) -> None:
-        """Which only the athlete can mend."""
+        """Which only the athlete can renew."""
         service.make_key(runner)
         with pytest.raises(CredentialRevoked, match="make a new one at"):
             intervals.refresh(credential, now=NOW)
@@ -57,7 +57,7 @@ class TestTheList:
     def test_what_came_from_strava_is_hidden_and_said(
         self, intervals: Intervals, service: Service, runner: Account, credential: Credential
     ) -> None:
-        """A stub is no run and no error; without one there's nothing to say."""
+        """A stub is neither a run nor an error; without stubs nothing is reported."""
         service.add(runner, NOW - DAY)
         assert intervals.list_activities(credential, now=NOW).note is None
         service.add(runner, NOW - 2 * DAY, origin="STRAVA")
@@ -71,7 +71,7 @@ class TestTheList:
     def test_is_asked_for_no_further_back_than_runs_are_wanted(
         self, intervals: Intervals, service: Service, runner: Account, credential: Credential
     ) -> None:
-        """By dates, as the service wants it."""
+        """By dates, as the service requires."""
         service.add(runner, NOW - 500 * DAY)
         assert intervals.list_activities(credential, now=NOW).activities == ()
         assert service.calls(ACTIVITIES) == 1
@@ -83,7 +83,7 @@ class TestFiles:
         self, intervals: Intervals, service: Service, runner: Account, credential: Credential,
         packed: bool,
     ) -> None:  # fmt: skip
-        """In gzip or plain: the reader opens both."""
+        """Gzipped or plain: the reader opens both."""
         made = service.add(runner, NOW - DAY, packed=packed)
         content = intervals.download(credential, made.id, now=NOW)
         assert content[:2] == (b"\x1f\x8b" if packed else made.original[:2])
@@ -93,7 +93,7 @@ class TestFiles:
         self, intervals: Intervals, service: Service, runner: Account, credential: Credential,
         why: dict[str, object],
     ) -> None:  # fmt: skip
-        """Typed in by hand, hidden (422), or gone since the list was read."""
+        """Entered by hand, hidden (422), or deleted since the list was read."""
         made = service.add(runner, NOW - DAY, **why)
         with pytest.raises(NotFound):
             intervals.download(credential, made.id, now=NOW)
@@ -101,7 +101,7 @@ class TestFiles:
 
 class TestRows:
     def test_a_run_is_read(self) -> None:
-        """The day is that of the runner's clock; a race is one by its sub-type."""
+        """The day is by the runner's clock; a race is marked by its sub-type."""
         row = parse_intervals_activity(ROW)
         run = row.parsed
         assert isinstance(run, Recording)
@@ -120,7 +120,7 @@ class TestRows:
          ({"trainer": True}, "treadmill"), ({"type": "VirtualRun", "trainer": True}, "virtual")],
     )  # fmt: skip
     def test_every_kind_of_run_is_one(self, more: dict[str, object], sport: str) -> None:
-        """By its own words."""
+        """By the service's type names."""
         run = parse_intervals_activity(ROW | more).parsed
         assert isinstance(run, Recording)
         assert run.sport == sport
@@ -129,7 +129,7 @@ class TestRows:
         "more", [{"type": "Ride"}, {"type": "Walk"}, {"deleted": True}, {"source": "STRAVA"}]
     )
     def test_what_is_no_run_says_why(self, more: dict[str, object]) -> None:
-        """And its file isn't asked for."""
+        """And its file isn't requested."""
         row = parse_intervals_activity(ROW | more)
         assert isinstance(row.parsed, NotARun)
         assert not row.wants_file
@@ -141,5 +141,5 @@ class TestRows:
          ROW | {"start_date": "soon", "start_date_local": None}],
     )  # fmt: skip
     def test_a_rotten_row_is_a_value_with_its_reason(self, rotten: object) -> None:
-        """Never an exception; an id that isn't one never becomes part of a path."""
+        """Never an exception; an invalid id never becomes part of a path."""
         assert isinstance(parse_intervals_activity(rotten).parsed, Unreadable)

@@ -1,4 +1,4 @@
-"""The commands about intervals.icu, as they're called."""
+"""The commands for intervals.icu from the shell."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from tests.command import easeback
 
 
 def test_connects_by_a_piped_key_syncs_and_disconnects(tmp_path: Path) -> None:
-    """The key on standard input; a pass brings the runs; disconnecting takes them along."""
+    """The key on standard input; a pass fetches the runs; disconnecting deletes them."""
     service = Service(clock=Clock(datetime.now(UTC)))
     account = service.account("Mira")
     made = service.weeks_of_runs(account, service.clock.now - timedelta(hours=2), 3)

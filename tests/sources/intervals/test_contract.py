@@ -1,4 +1,4 @@
-"""intervals.icu keeps the contract of services."""
+"""intervals.icu fulfils the contract of sources."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""A runner's life with intervals.icu, from the key to the mail."""
+"""A runner with intervals.icu, from the key to the mail."""
 
 from datetime import timedelta
 from email import message_from_bytes
@@ -15,7 +15,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def test_a_key_leads_to_runs_with_their_files(app: IntervalsApp) -> None:
-    """Summaries at once, files one by one after them; each run is believed by its own file."""
+    """Summaries at once, files one by one after them; each run gets its own file's values."""
     athlete, account = app.connected()
     made = app.service.weeks_of_runs(account, app.clock() - HOUR, 60)
     app.turn()
@@ -27,7 +27,7 @@ def test_a_key_leads_to_runs_with_their_files(app: IntervalsApp) -> None:
 
 
 def test_a_quiet_poll_is_one_call_and_a_new_run_two(app: IntervalsApp) -> None:
-    """Of a new run its file is read before anything is judged."""
+    """A new run's file is read before anything is judged."""
     athlete, account = app.connected()
     app.service.weeks_of_runs(account, app.clock() - HOUR, 6)
     app.turn()
@@ -42,7 +42,7 @@ def test_a_quiet_poll_is_one_call_and_a_new_run_two(app: IntervalsApp) -> None:
 
 
 def test_edits_deletes_and_changed_sports_are_followed(app: IntervalsApp) -> None:
-    """An id that vanishes, one that is marked, a run that became a ride, a distance corrected."""
+    """A deleted id, a deletion mark, a run turned into a ride, a corrected distance."""
     athlete, account = app.connected()
     made = app.service.weeks_of_runs(account, app.clock() - HOUR, 10)
     app.turn()
@@ -58,7 +58,7 @@ def test_edits_deletes_and_changed_sports_are_followed(app: IntervalsApp) -> Non
 
 
 def test_what_strava_hides_is_said_and_is_no_failure(app: IntervalsApp) -> None:
-    """Once it comes from the watch, nothing is said any more."""
+    """Once it comes from the watch, nothing more is said."""
     athlete, account = app.connected()
     for one in app.service.weeks_of_runs(account, app.clock() - HOUR, 6):
         one.origin = "STRAVA"
@@ -93,7 +93,7 @@ def test_manual_torn_and_empty_files_leave_the_summary(app: IntervalsApp) -> Non
 
 
 def test_a_replaced_key_asks_for_the_new_one_once(app: IntervalsApp) -> None:
-    """One mail, a state, and no call more; the new key mends it."""
+    """One mail, a state, and no more calls; the new key repairs it."""
     athlete, account = app.connected()
     app.turn()
     key = app.service.make_key(account)
@@ -109,7 +109,7 @@ def test_a_replaced_key_asks_for_the_new_one_once(app: IntervalsApp) -> None:
 
 
 def test_a_wrong_key_changes_nothing_and_anothers_is_refused(app: IntervalsApp) -> None:
-    """Each in words."""
+    """Each with a message."""
     mira, _ = app.connected("Mira")
     timo, account = app.connected("Timo")
     with pytest.raises(SourceError, match="doesn't accept this key"):
@@ -122,7 +122,7 @@ def test_a_wrong_key_changes_nothing_and_anothers_is_refused(app: IntervalsApp) 
 
 
 def test_a_busy_service_is_left_alone(app: IntervalsApp) -> None:
-    """Pauses grow, nothing is lost, nobody has to mend anything."""
+    """Pauses grow, nothing is lost, and nobody has to act."""
     athlete, account = app.connected()
     app.turn()
     app.service.busy = 3
@@ -133,7 +133,7 @@ def test_a_busy_service_is_left_alone(app: IntervalsApp) -> None:
 
 
 def test_from_the_key_to_the_first_mail(app: IntervalsApp) -> None:
-    """Nothing is mailed about the past; the first run that goes too far is."""
+    """No mails about the past; the first excessive run is mailed."""
     athlete, account = app.connected()
     app.service.weeks_of_runs(account, app.clock() - HOUR, 24)
     app.turn()

@@ -13,7 +13,7 @@ ORIGIN = "http://127.0.0.1:8765"
 
 
 def test_a_key_that_does_not_end_is_given_and_taken_back_there(app: IntervalsApp) -> None:
-    """Wrong ones are refused in words; nothing asks when it ends; disconnecting is offered."""
+    """Wrong keys are refused with a message; no end is asked for; disconnecting is offered."""
     account = app.service.account("Mira")
     with app.services.store.transaction() as tx:
         mira = tx.athletes.add(Athlete(0, "Mira", "mira@example.org", app.clock()))

@@ -1,4 +1,4 @@
-"""Easeback whole, beside the made Strava, on one clock: for stories."""
+"""A whole Easeback beside the simulated Strava, on one clock."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ ACTIVITIES = "/api/v3/athlete/activities"
 
 @dataclass
 class StravaApp(SourceApp):
-    """The application beside the made Strava."""
+    """The application beside the simulated Strava."""
 
     name = "strava"
 
@@ -53,7 +53,7 @@ class StravaApp(SourceApp):
         return athlete, account
 
     def changed(self, strava: ConnectedSource) -> Services:
-        """The works with another Strava."""
+        """The services with another Strava source."""
         return replace(self.services, sources={**self.services.sources, "strava": strava})
 
     def poll(
@@ -62,7 +62,7 @@ class StravaApp(SourceApp):
         clock: Callable[[], datetime],
         with_: ConnectedSource | None = None,
     ) -> bool:
-        """One athlete's poll; True where it brought an answer."""
+        """Poll one athlete; True if there was an answer."""
         before = self.service.calls(ACTIVITIES)
         SourceSync.of(self.changed(with_ or self.strava), "strava", clock).poll(athlete)
         return self.service.calls(ACTIVITIES) > before
@@ -70,7 +70,7 @@ class StravaApp(SourceApp):
 
 @contextmanager
 def strava_app(server: Server, folder: Path, **strava: Any) -> Iterator[StravaApp]:
-    """The application in a folder; further settings of `[strava]` by name."""
+    """The application in a folder, with further `[strava]` settings by name."""
     section = StravaSection(
         client_id=server.service.application.client_id,
         client_secret=SecretStr(server.service.application.client_secret),
@@ -98,7 +98,7 @@ def subscribe(app: StravaApp) -> None:
 
 
 def note_event(app: StravaApp, *told: object, path: str = "") -> bool:
-    """Save events as they are posted at a path; False where they name nobody."""
+    """Store events as if posted to a path; False if they name nobody known."""
     client = app.strava.client
     assert isinstance(client, Webhook)
     events = [event for one in told if (event := client.read_event(one)) is not None]

@@ -1,4 +1,4 @@
-"""The made Strava for each test, a runner with an account, and Easeback's client for it."""
+"""The simulated Strava for each test, a runner with an account, and Easeback's client."""
 
 from collections.abc import Iterator
 
@@ -37,7 +37,7 @@ def grant(strava: Strava, service: Service, runner: Account) -> Credential:
 
 
 def impatient(server: Server, **more: object) -> Strava:
-    """A client of the right application at the made Strava; `more` are other settings."""
+    """A client of the right application with short time-outs; `more` are other settings."""
     made: dict[str, object] = {
         "client_id": server.service.application.client_id,
         "client_secret": server.service.application.client_secret,
@@ -47,6 +47,6 @@ def impatient(server: Server, **more: object) -> Strava:
 
 
 def connect(strava: Strava, service: Service, *, untick: tuple[str, ...] = ()) -> Credential:
-    """Consent as whoever is logged in, and exchange the code."""
+    """Consent as the logged-in account, and exchange the code."""
     back = answer_consent(strava.authorize_url(state="s", redirect=REDIRECT), untick=untick)
     return strava.exchange(back, now=service.clock.now)

@@ -1,4 +1,4 @@
-"""From the link to the first warning, with a real browser on the made Strava's consent page."""
+"""From the link to the first warning, with a real browser on the simulated consent page."""
 
 import socket
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ DAY = timedelta(days=1)
 
 @dataclass
 class Site:
-    """The application whose web face is served, and a browser."""
+    """The application with its web server running, and a browser."""
 
     app: StravaApp
     origin: str
@@ -62,7 +62,7 @@ def a_season(app: StravaApp, account: Account) -> None:
 
 
 def test_connects_in_a_browser_and_is_warned(site: Site) -> None:
-    """Link, consent, thanks; the past in silence; then one long run and one mail."""
+    """Link, consent, confirmation; the past without mails; then one long run and one mail."""
     athlete, account = site.app.add()
     a_season(site.app, account)
     page = site.open_link(athlete)
@@ -77,7 +77,7 @@ def test_connects_in_a_browser_and_is_warned(site: Site) -> None:
 
 
 def test_an_unticked_box_is_explained_where_it_was_unticked(site: Site) -> None:
-    """The page says what's missing; the same link tries again."""
+    """The page says what's missing; the same link can be used again."""
     athlete, account = site.app.add()
     site.app.service.logged_in = account
     page = site.open_link(athlete)
@@ -88,7 +88,7 @@ def test_an_unticked_box_is_explained_where_it_was_unticked(site: Site) -> None:
 
 
 def test_a_cancelled_consent_is_said_in_the_browser(site: Site) -> None:
-    """And nothing was changed."""
+    """And that nothing was changed."""
     athlete, _ = site.app.add()
     page = site.open_link(athlete)
     page.get_by_role("button", name="Cancel").click()

@@ -1,4 +1,4 @@
-"""Easeback's client against the made Strava, through the real stravalib."""
+"""Easeback's client against the simulated Strava, through the real stravalib."""
 
 import os
 import subprocess
@@ -29,13 +29,13 @@ class TestConsent:
     def test_gives_a_grant_for_the_runner_who_consented(
         self, strava: Strava, service: Service, runner: Account, grant: Credential
     ) -> None:
-        """The grant names the runner's id at Strava and lives six hours."""
+        """The grant has the runner's id at Strava and lasts six hours."""
         assert grant.account_id == str(runner.id)
         assert grant.expires_at == service.clock.now + timedelta(hours=6)
         assert strava.missing(grant) is None
 
     def test_carries_the_state_there_and_back(self, strava: Strava, runner: Account) -> None:
-        """The state that left comes back beside the code."""
+        """The state that was sent comes back beside the code."""
         back = answer_consent(strava.authorize_url(state="only-mine", redirect=REDIRECT))
         assert back["state"] == "only-mine"
         assert "code" in back
@@ -50,13 +50,13 @@ class TestConsent:
     def test_an_unticked_box_means_no_grant(
         self, strava: Strava, service: Service, runner: Account
     ) -> None:
-        """A consent without activities is refused in words; giving it back would end others."""
+        """A consent without activities is refused; revoking it would end other grants."""
         with pytest.raises(SourceError, match="unticked"):
             connect(strava, service, untick=("activity:read_all",))
         assert service.calls("/oauth/revoke") == 0
 
     def test_a_code_works_once(self, strava: Strava, service: Service, runner: Account) -> None:
-        """The second exchange of a code is refused as such."""
+        """The second exchange of a code is refused."""
         back = answer_consent(strava.authorize_url(state="s", redirect=REDIRECT))
         strava.exchange(back, now=service.clock.now)
         with pytest.raises(SourceError, match="didn't accept the consent"):
@@ -65,7 +65,7 @@ class TestConsent:
     def test_the_page_is_shown_to_those_who_consented_before_too(
         self, strava: Strava, grant: Credential
     ) -> None:
-        """Nobody is connected in passing."""
+        """Consent is never given without asking."""
         address = strava.authorize_url(state="s", redirect=REDIRECT)
         assert "error" in answer_consent(address, button="cancel")
 
@@ -76,7 +76,7 @@ class TestConsent:
     def test_a_wrong_client_is_said_so(
         self, server: Server, wrong: dict[str, str], words: str
     ) -> None:
-        """Both halves of the credentials can be wrong; the message names where to look."""
+        """Both halves of the credentials can be wrong; the message says where to look."""
         strava = impatient(server, **wrong)
         with pytest.raises(SourceError, match=words) as told:
             strava.exchange({"code": "code"}, now=server.service.clock.now)
@@ -89,7 +89,7 @@ class TestTokens:
     def test_refreshing_brings_a_new_refresh_token_and_kills_the_old(
         self, strava: Strava, service: Service, grant: Credential
     ) -> None:
-        """Rotation is strict: the old token can't be used a second time."""
+        """Rotation is strict: the old token can't be used again."""
         service.clock.step(timedelta(hours=5, minutes=30))
         fresh = strava.refresh(grant, now=service.clock.now)
         assert fresh.secrets[1] != grant.secrets[1]
@@ -100,7 +100,7 @@ class TestTokens:
     def test_keeps_its_scopes_and_owner_over_a_refresh(
         self, strava: Strava, service: Service, grant: Credential
     ) -> None:
-        """A refresh answers with tokens alone; the rest comes from the old grant."""
+        """A refresh returns only tokens; the rest comes from the old grant."""
         fresh = strava.refresh(grant, now=service.clock.now)
         assert (fresh.account_id, fresh.scopes) == (grant.account_id, grant.scopes)
 
@@ -113,7 +113,7 @@ class TestTokens:
     def test_an_ended_access_token_is_refused_and_not_taken_for_a_dead_grant(
         self, strava: Strava, service: Service, grant: Credential
     ) -> None:
-        """401 on a page says: refresh and ask again."""
+        """401 for a page means: refresh and try again."""
         now = service.clock.step(timedelta(hours=7))
         with pytest.raises(AccessRefused):
             strava.list_activities(grant, now=now)
@@ -129,7 +129,7 @@ class TestTokens:
     def test_a_clock_that_is_off_shows_in_a_fresh_grant(
         self, strava: Strava, grant: Credential, hours: int
     ) -> None:
-        """A grant just given that has ended, or lives on and on, tells of a wrong clock."""
+        """A fresh grant that has already ended, or lasts too long, indicates a wrong clock."""
         assert grant.expires_at is not None
         given_at = grant.expires_at - timedelta(hours=6)
         assert strava.clock_trouble(grant, given_at) is None
@@ -138,7 +138,7 @@ class TestTokens:
     def test_never_shows_its_tokens(
         self, strava: Strava, service: Service, grant: Credential
     ) -> None:
-        """Tokens and the secret stay out of texts that end in a log."""
+        """Tokens and the secret are kept out of texts that may be logged."""
         shown = repr(grant) + repr(strava)
         assert not any(secret in shown for secret in grant.secrets)
         assert service.application.client_secret not in shown
@@ -148,7 +148,7 @@ class TestGivingBack:
     def test_revokes_by_the_new_way(
         self, strava: Strava, service: Service, grant: Credential
     ) -> None:
-        """`oauth/revoke` is enough; the old way isn't touched."""
+        """`oauth/revoke` is enough; the old endpoint isn't used."""
         strava.revoke(grant, now=service.clock.now)
         assert service.tokens.consents == {}
         assert service.calls("/oauth/deauthorize") == 0
@@ -156,7 +156,7 @@ class TestGivingBack:
     def test_falls_back_to_the_old_way_where_the_new_one_is_unknown(
         self, strava: Strava, service: Service, grant: Credential
     ) -> None:
-        """Where `oauth/revoke` isn't there, `deauthorize` does it."""
+        """If `oauth/revoke` doesn't exist, `deauthorize` is used."""
         service.retired.add("/oauth/revoke")
         strava.revoke(grant, now=service.clock.now)
         assert service.tokens.consents == {}
@@ -166,7 +166,7 @@ class TestActivities:
     def test_a_page_is_newest_first_and_knows_the_limits(
         self, strava: Strava, service: Service, runner: Account, grant: Credential
     ) -> None:
-        """Rows come newest first, with the budget of the headers beside them."""
+        """Rows come newest first, together with the limits from the headers."""
         made = service.diary.weeks_of_runs(runner, service.clock.now, 5)
         now, heard = service.clock.now, dict[str, str]()
         page = strava.list_activities(grant, now=now, observe=heard.update)
@@ -178,7 +178,7 @@ class TestActivities:
     def test_before_leaves_out_what_began_later(
         self, strava: Strava, service: Service, runner: Account, grant: Credential
     ) -> None:
-        """`before` cuts off the newest."""
+        """`before` excludes the newest."""
         now = service.clock.now
         made = service.diary.weeks_of_runs(runner, now, 5)
         page = strava.list_activities(grant, now=now, before=now - timedelta(days=3))
@@ -187,7 +187,7 @@ class TestActivities:
     def test_a_rotten_row_keeps_its_place_with_a_reason_and_spoils_no_other(
         self, strava: Strava, service: Service, runner: Account, grant: Credential
     ) -> None:
-        """One row without a distance and one with a sport nobody knows: the third is in."""
+        """One row without a distance and one with an unknown sport: the third is read."""
         made = service.diary.weeks_of_runs(runner, service.clock.now, 3)
         made[0].spoilt = {"distance": "far", "average_heartrate": 148.5}
         made[1].spoilt = {"sport_type": "UnicycleHockey", "type": "UnicycleHockey"}
@@ -200,7 +200,7 @@ class TestActivities:
     def test_one_activity_by_its_id(
         self, strava: Strava, service: Service, runner: Account, grant: Credential
     ) -> None:
-        """The detail gives the same recording as the list does."""
+        """The detail gives the same recording as the list."""
         made = service.diary.add(runner, service.clock.now, 10_000)
         listed = strava.list_activities(grant, now=service.clock.now).activities[0]
         single = strava.get_activity(grant, str(made.id), now=service.clock.now)
@@ -221,7 +221,9 @@ class TestRefusals:
     def test_an_application_without_subscription_is_explained(
         self, strava: Strava, service: Service, grant: Credential
     ) -> None:
-        """403 Inactive says what it costs and that FIT files do without; refreshing still works."""
+        """403 Inactive: the message names the cost and the alternative, FIT files; refreshing
+        works.
+        """
         service.application.active = False
         with pytest.raises(SourceError, match=r"subscription.*FIT files") as told:
             strava.list_activities(grant, now=service.clock.now)
@@ -232,7 +234,7 @@ class TestRefusals:
     def test_the_rate_limit_says_when_it_opens(
         self, strava: Strava, service: Service, grant: Credential
     ) -> None:
-        """429 tells the next quarter, in words and as an instant, and what was used."""
+        """429: the message and the error have the next quarter, and the usage."""
         service.limits.read.per_quarter = 1
         strava.list_activities(grant, now=service.clock.now)
         heard: dict[str, str] = {}
@@ -244,7 +246,7 @@ class TestRefusals:
     def test_a_day_used_up_opens_at_midnight(
         self, strava: Strava, service: Service, grant: Credential
     ) -> None:
-        """Where the day is used up the next quarter would be too early."""
+        """With the day used up the next quarter would be too early."""
         service.limits.read.per_day = 0
         with pytest.raises(RateLimited, match="00:00 UTC"):
             strava.list_activities(grant, now=service.clock.now)
@@ -270,9 +272,7 @@ class TestRefusals:
         kind: FaultKind,
         for_everybody: bool,
     ) -> None:
-        """Whatever breaks, the error is one of ours, not permanent, holds no secret, and the
-        next call works.
-        """
+        """The error is one of ours, not permanent, has no secrets, and the next call works."""
         service = server.service
         service.diary.weeks_of_runs(runner, service.clock.now, 3)
         server.fault(kind, "/api/v3/athlete/activities")
@@ -287,13 +287,13 @@ class TestRefusals:
     def test_a_fault_while_refreshing_never_passes_for_a_dead_grant(
         self, strava: Strava, server: Server, grant: Credential, kind: FaultKind
     ) -> None:
-        """Only Strava's own word makes a grant dead."""
+        """Only Strava's explicit answer makes a grant dead."""
         server.fault(kind, "/oauth/token")
         with pytest.raises(Unavailable):
             strava.refresh(grant, now=server.service.clock.now)
 
     def test_nothing_at_the_address_is_said_in_words(self, server: Server) -> None:
-        """A refused connection names what's wrong, not a traceback's worth of sockets."""
+        """A refused connection has a short message instead of a traceback's."""
         strava = impatient(server, base_url="http://127.0.0.1:9")
         with pytest.raises(Unavailable, match="nothing answers"):
             strava.exchange({"code": "code"}, now=server.service.clock.now)
@@ -304,7 +304,7 @@ class TestWebhooks:
     def test_a_subscription_that_cannot_be_checked_is_explained(
         self, strava: Strava, service: Service
     ) -> None:
-        """Strava opens the callback at once; where nothing answers it says so."""
+        """Strava checks the callback at once; if nothing answers, Strava reports it."""
         with pytest.raises(SourceError, match="reachable from the internet"):
             strava.subscribe("http://127.0.0.1:9/x", verify_token="v", now=service.clock.now)
 
@@ -340,14 +340,14 @@ class TestSettings:
             Strava(StravaSection.model_validate({**sound, **wrong}))
 
     def test_what_is_set_to_nothing_is_off(self) -> None:
-        """Both lines taken out of the comments, and nothing written between the quotes."""
+        """Both lines uncommented, with nothing between the quotes."""
         section = StravaSection.model_validate({"client_id": "", "client_secret": ""})
         assert Strava.set_up(section) is None
 
     def test_the_api_may_live_on_a_host_of_its_own(
         self, server: Server, service: Service, grant: Credential
     ) -> None:
-        """With `api_base_url` the API's calls go there and consent stays where it was."""
+        """With `api_base_url` API calls go there, and consent stays where it was."""
         strava = impatient(
             server, base_url="http://127.0.0.1:9", api_base_url=f"{server.base_url}/api/v3"
         )
@@ -357,8 +357,8 @@ class TestSettings:
 
 
 def test_importing_and_asking_leave_the_process_as_it_was(server: Server) -> None:
-    """stravalib's import changes warning filters and its clients log through the root logger;
-    credentials in the environment would switch its own refreshing on. None of it gets through.
+    """stravalib's import changes warning filters, its clients log through the root logger, and
+    credentials in the environment would enable its own refreshing. None of that has an effect.
     """
     script = f"""
 import logging, warnings, requests

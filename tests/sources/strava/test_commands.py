@@ -1,4 +1,4 @@
-"""The commands about Strava, as they're called: connect, disconnect, webhook, rotate-keys."""
+"""The commands for Strava from the shell: connect, disconnect, webhook, rotate-keys."""
 
 import json
 import os
@@ -58,13 +58,13 @@ class Operator:
         return easeback(*arguments, cwd=self.folder, env=self.settings | more)
 
     def call_without_application(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """As somebody who took Strava out of the settings."""
+        """Run a command without Strava in the settings."""
         settings = {k: v for k, v in self.settings.items() if "CLIENT" not in k}
         return easeback(*arguments, cwd=self.folder, env=settings)
 
     @contextmanager
     def calling(self, *arguments: str) -> Iterator[tuple["subprocess.Popen[str]", IO[str]]]:
-        """A command under way, and what it says."""
+        """A running command and its output."""
         with subprocess.Popen(  # noqa: S603  (our own command)
             [sys.executable, "-m", "worker", *arguments],
             env=self.environment,
@@ -79,7 +79,7 @@ class Operator:
                 process.kill()
 
     def connect(self, **consent: Any) -> tuple[int | None, str, str]:
-        """`connect --no-open`, with a runner who follows the printed address; status and words."""
+        """`connect --no-open`, with a runner who follows the printed address; status and output."""
         with self.calling("connect", "--no-open") as (process, says):
             address = says.readline().strip()
             jar = urllib.request.HTTPCookieProcessor(CookieJar())
@@ -113,7 +113,7 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
 
 
 def test_connects_syncs_and_disconnects(operator: Operator) -> None:
-    """One address, one consent; a pass brings the runs; disconnecting takes them along."""
+    """One address, one consent; a pass fetches the runs; disconnecting deletes them."""
     service = operator.server.service
     assert service.logged_in is not None
     service.diary.weeks_of_runs(service.logged_in, service.clock.now, 5)
@@ -128,7 +128,7 @@ def test_connects_syncs_and_disconnects(operator: Operator) -> None:
 
 
 def test_disconnecting_forgets_here_where_strava_is_off_by_now(operator: Operator) -> None:
-    """Exit status 1, and where to end the rest; the grant and the runs are gone."""
+    """Exit status 1, and where to revoke the access; the grant and the runs are gone."""
     service = operator.server.service
     assert service.logged_in is not None
     service.diary.weeks_of_runs(service.logged_in, service.clock.now, 5)
@@ -157,7 +157,7 @@ def test_without_an_application_says_what_to_set(operator: Operator) -> None:
 def test_a_redirect_that_strava_refuses_ends_the_command_before_the_browser(
     operator: Operator,
 ) -> None:
-    """One line that says what to set, and to which host; status and doctor say it too."""
+    """One line says what to set, and to which host; status and doctor say it too."""
     elsewhere = {"EASEBACK_BASE_URL": "https://runner.example"}
     done = operator.call("connect", "--no-open", **elsewhere)
     assert (done.returncode, done.stdout) == (1, "")
@@ -173,7 +173,7 @@ def test_a_redirect_that_strava_refuses_ends_the_command_before_the_browser(
 
 
 def test_an_application_that_is_full_is_said_before_the_browser(operator: Operator) -> None:
-    """A new application may have one athlete, and Strava's page leads nowhere."""
+    """A new application may have one athlete; for others Strava's page is a dead end."""
     operator.server.service.application = replace(operator.server.service.application, is_full=True)
     done = operator.call("connect", "--no-open")
     assert (done.returncode, done.stdout) == (1, "")
@@ -182,7 +182,7 @@ def test_an_application_that_is_full_is_said_before_the_browser(operator: Operat
 
 
 def test_a_consent_page_that_is_blocked_is_told_within_seconds(operator: Operator) -> None:
-    """The browser may get further: the command waits on."""
+    """The browser may get further: the command keeps waiting."""
     operator.server.fault("status", "/oauth/authorize", times=9, status=403)
     with operator.calling("connect", "--no-open") as (process, says):
         assert says.readline().startswith("http")
@@ -193,13 +193,13 @@ def test_a_consent_page_that_is_blocked_is_told_within_seconds(operator: Operato
 
 
 def test_a_wrong_secret_is_said_by_doctor(operator: Operator) -> None:
-    """In words that name the setting."""
+    """The message names the setting."""
     done = operator.call("doctor", EASEBACK_STRAVA__CLIENT_SECRET="wrong")
     assert "BAD  strava: Strava doesn't know this client id or client secret" in done.stdout
 
 
 def test_subscribes_a_webhook_checks_it_and_removes_it(operator: Operator) -> None:
-    """Strava's check is answered by the command's own face where no worker runs."""
+    """The command's own web server answers Strava's check if no worker runs."""
     done = operator.call("webhook", "add")
     assert done.returncode == 0, done.stderr
     assert operator.server.service.subscription is not None
@@ -210,7 +210,7 @@ def test_subscribes_a_webhook_checks_it_and_removes_it(operator: Operator) -> No
 
 
 def test_keys_rotate_and_the_grant_still_opens(operator: Operator) -> None:
-    """A new key stands first; the next pass works."""
+    """With a new key first, the next pass works."""
     operator.connect()
     before = (operator.folder / "keys").read_text().split()
     done = operator.call("rotate-keys")
@@ -224,7 +224,7 @@ def test_keys_rotate_and_the_grant_still_opens(operator: Operator) -> None:
 
 
 def test_the_running_worker_catches_the_callback(operator: Operator) -> None:
-    """`connect` beside `run`: the worker's own face does it, and soon the runs are there."""
+    """`connect` beside `run`: the worker's web server handles it, and soon the runs are there."""
     service = operator.server.service
     assert service.logged_in is not None
     service.diary.weeks_of_runs(service.logged_in, service.clock.now, 3)

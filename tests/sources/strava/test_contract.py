@@ -1,4 +1,4 @@
-"""Strava keeps the contract of services."""
+"""Strava fulfils the contract of sources."""
 
 from datetime import datetime
 from typing import Any

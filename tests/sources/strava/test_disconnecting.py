@@ -1,4 +1,4 @@
-"""What webhooks set going, and what's left when a runner leaves."""
+"""The effects of webhooks, and what's left after disconnecting."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,7 +22,7 @@ def app(server: Server, tmp_path: Path) -> Iterator[StravaApp]:
 
 class TestWebhooks:
     def test_a_delete_is_confirmed_before_it_is_believed(self, app: StravaApp) -> None:
-        """A forged delete of a run that's still there removes nothing; a true one does."""
+        """A forged delete of an existing run removes nothing; a real one does."""
         athlete, account = app.connected()
         made = app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 3)
         app.turn()
@@ -36,7 +36,7 @@ class TestWebhooks:
         assert len(app.runs(athlete)) == 2
 
     def test_a_deauthorisation_is_confirmed_and_then_everything_goes(self, app: StravaApp) -> None:
-        """A forged one changes nothing; a true one purges at once, without a reproachful mail."""
+        """A forged one changes nothing; a real one deletes at once, without a mail to reconnect."""
         athlete, account = app.connected()
         app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 3)
         app.turn()
@@ -72,7 +72,7 @@ class TestWebhooks:
     def test_an_event_that_names_nobody_we_know_is_counted_and_dropped(
         self, app: StravaApp, strange: object, dropped: int
     ) -> None:
-        """Unknown subscription or owner; what is no event at all isn't even counted."""
+        """Unknown subscription or owner; a body that is no event isn't even counted."""
         app.connected()
         subscribe(app)
         if isinstance(strange, dict) and strange:
@@ -87,7 +87,7 @@ class TestWebhooks:
 
 class TestLeaving:
     def test_disconnecting_gives_back_and_leaves_nothing(self, app: StravaApp) -> None:
-        """Revoked at Strava, forgotten here: no run, no title, no token in any byte kept."""
+        """Revoked at Strava, deleted here: no run, title or token in any stored byte."""
         athlete, account = app.connected()
         for run in app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 60):
             run.name = "Quiet forest loop"
@@ -102,7 +102,7 @@ class TestLeaving:
         assert app.service.calls() == before
 
     def test_disconnecting_without_network_forgets_here_and_says_so(self, app: StravaApp) -> None:
-        """What couldn't be given back is said, with where to end it."""
+        """If it couldn't be revoked, the message says where to do that."""
         athlete, _ = app.connected()
         app.server.fault("reset", "/oauth", times=2)
         said = disconnect_athlete(app.services, "strava", athlete, now=app.clock())
@@ -114,7 +114,7 @@ class TestLeaving:
     def test_disconnecting_while_strava_is_off_forgets_here_and_says_so(
         self, app: StravaApp
     ) -> None:
-        """Whoever took the application out of the settings can still forget what it brought."""
+        """Without the application in the settings, its data can still be deleted."""
         athlete, account = app.connected()
         app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 3)
         app.turn()
@@ -128,7 +128,7 @@ class TestLeaving:
         assert app.state(athlete).state == "off"
 
     def test_runs_may_be_kept(self, server: Server, tmp_path: Path) -> None:
-        """Where the setting says so they stay."""
+        """If the setting says so."""
         with strava_app(server, tmp_path, keep_runs_on_disconnect=True) as app:
             athlete, account = app.connected()
             app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 3)
@@ -137,7 +137,7 @@ class TestLeaving:
             assert len(app.runs(athlete)) == 3
 
     def test_what_is_older_than_it_may_be_kept_goes(self, server: Server, tmp_path: Path) -> None:
-        """Thirty days: neither fetched from before nor kept for longer."""
+        """Thirty days: older runs are neither fetched nor kept."""
         with strava_app(server, tmp_path, retention_days=30) as app:
             athlete, account = app.connected()
             app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 60)
@@ -149,5 +149,5 @@ class TestLeaving:
 
 
 def _bytes_of(app: StravaApp) -> bytes:
-    """Every byte the database holds, its log included."""
+    """All bytes of the database, including its WAL."""
     return b"".join(p.read_bytes() for p in app.folder.glob("easeback.db*"))

@@ -1,9 +1,8 @@
-"""The same run from Strava, Garmin, intervals.icu and a watch's file: one run, in whatever order.
+"""The same run from Strava, Garmin, intervals.icu and a watch's file: one run, in any order.
 
-A day is a case: 320 of them, made by a dice that always falls alike. Half are one run told twice
-to four times, with the differences that real devices and services have; half are two runs of
-one morning. Garmin and intervals.icu tell of the watch's run: by the same file, or by a summary
-of their own.
+Each case is a day: 320 of them, from a fixed seed. Half are one run recorded two to four times,
+with differences as between real devices and services; half are two runs of one morning. Garmin and
+intervals.icu have the watch's run, by the same file or by their own summary.
 """
 
 import random
@@ -27,7 +26,7 @@ NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Twins:
-    """Two recordings of one day, and how many runs they are."""
+    """Two recordings of one day, and the number of runs they are."""
 
     watch: Recording
     strava: Recording
@@ -35,12 +34,12 @@ class Twins:
 
     @property
     def garmin(self) -> Recording:
-        """What Garmin tells of the watch's run: every other time its file is the very same."""
+        """The watch's run at Garmin: every other time with the identical file."""
         return self._by_a_service("garmin", "9", 1)
 
     @property
     def intervals(self) -> Recording:
-        """What intervals.icu tells of the watch's run, in the same way."""
+        """The watch's run at intervals.icu, in the same way."""
         return self._by_a_service("intervals", "i", CASES + 1)
 
     def _by_a_service(self, source: SourceName, prefix: str, seed: int) -> Recording:
@@ -58,7 +57,7 @@ class Twins:
 
 
 def twins(number: int) -> Twins:
-    """Case `number`, on a day of its own."""
+    """Case `number`, on its own day."""
     dice = random.Random(number)  # noqa: S311  (a dice, no secret)
     day = LAST - timedelta(days=3 * number)
     distance_m = dice.uniform(1_500, 35_000)
@@ -77,7 +76,7 @@ def twins(number: int) -> Twins:
 
 
 def _one_run(dice: random.Random, watch: Recording, strava: Recording) -> Twins:
-    """Clock a little or hours off, another yardstick, a watch that died; or the start hidden."""
+    """Clock slightly or hours off, another distance, a dead battery; or a hidden start."""
     off = timedelta(seconds=dice.uniform(-0.08, 0.08) * (watch.elapsed_s or 0))
     told = replace(
         strava,
@@ -107,7 +106,7 @@ def _one_run(dice: random.Random, watch: Recording, strava: Recording) -> Twins:
 
 
 def _two_runs(dice: random.Random, watch: Recording, strava: Recording) -> Twins:
-    """Another run of the same day, which began when much of the first was over, or all of it."""
+    """Another run of the same day, which began late in the first one or after it."""
     gap = timedelta(seconds=(watch.elapsed_s or 0) * dice.uniform(0.3, 1.5) + 60)
     told = replace(strava, started_at=strava.started_at + gap)
     slower = dice.choice([0.9, 1.1])
@@ -136,7 +135,7 @@ def save(store: Store, who: Athlete, *recordings: Recording) -> None:
 
 
 def runs_a_day(store: Store, who: Athlete, cases: Iterable[Twins] = ALL) -> list[int]:
-    """How many runs there are on each case's day."""
+    """The number of runs on each case's day."""
     with store.reading() as tx:
         days = [kept.run.day for kept in tx.runs.all(who)]
     return [days.count(one.watch.day) for one in cases]
@@ -147,7 +146,7 @@ EXPECTED = [one.runs for one in ALL]
 
 @pytest.mark.parametrize("order", ["watch first", "strava first", "all at once", "mixed"])
 def test_each_pair_is_as_many_runs_as_it_is(store: Store, order: str) -> None:
-    """None wrong of 320, whichever source comes first."""
+    """None of 320 is wrong, whichever source comes first."""
     mira = athlete(store)
     watch, strava = [one.watch for one in ALL], [one.strava for one in ALL]
     if order == "all at once":
@@ -170,9 +169,10 @@ ORDERS = list(permutations(("watch", "garmin", "strava", "intervals")))
 def test_four_sources_are_as_many_runs_as_there_are(
     store: Store, order: tuple[str, ...], cases: int
 ) -> None:
-    """None wrong in each of the 24 orders: whole histories, or each day as it comes.
+    """None is wrong in each of the 24 orders: whole histories, or day by day.
 
-    Each order has its part of the cases, so that all 320 come by; in the long form it has them all.
+    Each order has a part of the cases, so that all 320 are covered; in the long form it has all of
+    them.
     """
     mira = athlete(store)
     first = ORDERS.index(order) // 2 * cases % CASES
@@ -192,7 +192,7 @@ def test_four_sources_are_as_many_runs_as_there_are(
 
 @pytest.mark.parametrize("left", ["inbox", "garmin", "strava", "intervals"])
 def test_of_four_sources_the_last_one_left_still_tells(store: Store, left: SourceName) -> None:
-    """One run a case stays when the other three are gone."""
+    """One run for each case stays when the other three are gone."""
     mira = athlete(store)
     by_source = {
         "inbox": "watch", "garmin": "garmin", "strava": "strava", "intervals": "intervals",
@@ -208,7 +208,7 @@ def test_of_four_sources_the_last_one_left_still_tells(store: Store, left: Sourc
 
 @pytest.mark.parametrize("gone", ["inbox", "strava"])
 def test_deleting_one_source_leaves_the_other(store: Store, gone: str) -> None:
-    """One run a case stays, told by who is left."""
+    """One run for each case stays, from the remaining source."""
     mira = athlete(store)
     save(store, mira, *(one.watch for one in ALL), *(one.strava for one in ALL))
     ids = [(one.watch if gone == "inbox" else one.strava).external_id for one in ALL]

@@ -1,4 +1,4 @@
-"""What webhooks tell costs little, also where somebody makes it up; what is true comes in."""
+"""Webhook events: forged ones cost little, real ones bring the change in."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -19,7 +19,7 @@ from worker.store.source_events import EVENTS_KEPT, QUIET
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 FORGED = range(9_000_000_000, 9_000_001_200)
-"""Ids of activities that nobody has, greater than all true ones."""
+"""Ids of activities that don't exist, greater than all real ones."""
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def app(server: Server, tmp_path: Path) -> Iterator[StravaApp]:
 
 
 def test_what_is_wished_again_during_a_look_is_looked_at_again(store: Store) -> None:
-    """The first look may have come before the change that the second event tells of."""
+    """The first look may have come before the change of the second event."""
     clock = Clock()
     with store.transaction() as tx:
         mira = tx.athletes.add(Athlete(0, "Mira", "mira@example.org", clock.now))
@@ -47,7 +47,7 @@ def test_what_is_wished_again_during_a_look_is_looked_at_again(store: Store) -> 
 
 class TestMany:
     def test_many_events_of_one_athlete_are_one_list_call(self, app: StravaApp) -> None:
-        """A watch that was offline for a week uploads all of it at once."""
+        """A watch that was offline for a week uploads everything at once."""
         athlete, account = app.connected()
         app.service.diary.weeks_of_runs(account, app.clock() - 9 * DAY, 20)
         app.turn()
@@ -60,7 +60,7 @@ class TestMany:
         assert {str(one.id) for one in made} <= app.runs(athlete).keys()
 
     def test_of_old_ones_each_is_asked_for(self, app: StravaApp) -> None:
-        """The list of the newest doesn't reach there: edits and deletes of last year."""
+        """The list of the newest doesn't cover last year's edits and deletions."""
         athlete, account = app.connected()
         made = app.service.diary.weeks_of_runs(account, app.clock() - 100 * DAY, 40)
         app.turn()
@@ -75,7 +75,7 @@ class TestMany:
         assert str(made[1].id) not in runs
 
     def test_a_history_that_is_uploaded_at_once_comes_with_the_past(self, app: StravaApp) -> None:
-        """Forty runs of last winter: not a call each, and none is missing."""
+        """Forty runs of last winter: fewer calls than runs, and none is missing."""
         athlete, account = app.connected()
         app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 20)
         app.turn()
@@ -91,7 +91,7 @@ class TestMany:
 
 class TestForged:
     def test_a_flood_takes_few_calls_and_the_true_run_comes(self, app: StravaApp) -> None:
-        """With the true subscription and owner, 1,200 ids that nobody has, again and again."""
+        """With the real subscription and owner, 1,200 unknown ids, repeatedly."""
         athlete, account = app.connected()
         app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 20)
         app.turn()
@@ -109,7 +109,7 @@ class TestForged:
         assert app.service.calls() - before <= 5
 
     def test_what_is_known_goes_first_and_the_rest_is_cut_off(self, app: StravaApp) -> None:
-        """However many wait, an event about a run that's here is looked at."""
+        """However many are queued, an event about a known run is handled."""
         athlete, account = app.connected()
         made = app.service.diary.weeks_of_runs(account, app.clock() - 100 * DAY, 3)
         app.turn()
@@ -129,7 +129,7 @@ class TestForged:
         assert app.runs(athlete)[str(made[0].id)] == 4_321.0
 
     def test_one_athletes_flood_leaves_the_others_their_polls(self, app: StravaApp) -> None:
-        """A day of it, an event a minute: the others are asked about as ever, and nothing stops."""
+        """An event a minute for a day: the others are polled as usual, and nothing stops."""
         _, account = app.connected("Mira")
         other, theirs = app.connected("Timo")
         app.turn()
@@ -140,7 +140,7 @@ class TestForged:
             note_event(app, event(app, account.id, FORGED[number]))
             app.turn()
         spent = app.service.calls() - before - (app.service.calls(ACTIVITIES) - polled)
-        assert spent <= EVENT_CALLS_A_DAY == 48  # as is promised in docs/security.md
+        assert spent <= EVENT_CALLS_A_DAY == 48  # as promised in docs/security.md
         true = app.service.diary.add(theirs, app.clock())
         app.pass_by(15 * MINUTE)
         assert str(true.id) in app.runs(other)
@@ -162,7 +162,7 @@ class TestTheSecretPath:
         assert ours.dropped == 3
 
     def test_an_older_subscription_is_made_anew_once(self, app: StravaApp) -> None:
-        """Until then its own address is believed; afterwards it isn't."""
+        """Until then its own address is accepted; afterwards it isn't."""
         _, account = app.connected()
         plain_subscription(app)
         assert note_event(app, event(app, account.id, 1), path="/strava/webhook")
@@ -181,7 +181,7 @@ class TestTheSecretPath:
         assert (ours.id, ours.callback_url) == (app.service.subscription.id, address)
 
     def test_one_that_was_made_just_before_a_crash_is_made_once_more(self, app: StravaApp) -> None:
-        """The service knows its number, and we don't: an application has one at most."""
+        """The service has its number and we don't; an application has at most one."""
         app.connected()
         plain_subscription(app)
         app.service.subscription = Subscription(8, "https://easeback.example/strava/webhook/x")
@@ -196,7 +196,7 @@ class TestTheSecretPath:
     def test_where_the_new_address_cannot_be_reached_the_old_one_stays(
         self, app: StravaApp
     ) -> None:
-        """A proxy that lets one path through: tried once a day, and events go on coming."""
+        """A proxy that passes one path only: tried once a day, and events keep coming."""
         _, account = app.connected()
         plain_subscription(app)
         found = (200, b'{"hub.challenge": "15f7d1"}')
@@ -213,7 +213,7 @@ class TestTheSecretPath:
 
 
 def plain_subscription(app: StravaApp) -> None:
-    """One that was made before there were secrets."""
+    """One made before callback paths had secrets."""
     address = "https://easeback.example/strava/webhook"
     app.service.subscription = Subscription(7, address)
     with app.services.store.transaction() as tx:
@@ -226,9 +226,9 @@ def plain_subscription(app: StravaApp) -> None:
 def test_following_an_edit_takes_two_commits(
     app: StravaApp, changes: dict[str, object], most: int
 ) -> None:
-    """One before the call: lease, budget and rate limit; one after it: all that it told.
+    """One before the call: lease, budget and rate limit; one after it: all changes.
 
-    One of the statements looks for a run before the season, which these athletes don't have.
+    One statement looks for a run before the season, which these athletes don't have.
     """
     athlete, account = app.connected()
     made = app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 20)
@@ -255,11 +255,11 @@ def test_following_an_edit_takes_two_commits(
 
 
 class TestQuiet:
-    """For a minute after a look, what comes about the same activity makes one more look."""
+    """For a minute after a look, events about the same activity cause one more look."""
 
     @staticmethod
     def told(store: Store) -> tuple[Clock, Athlete]:
-        """Mira, whose activity 1 an event told of, and which was looked at just now."""
+        """Mira, with an event about activity 1 that was just handled."""
         clock = Clock()
         with store.transaction() as tx:
             mira = tx.athletes.add(Athlete(0, "Mira", "mira@example.org", clock.now))
@@ -312,7 +312,7 @@ class TestQuiet:
             assert tuple(rows.events_due(mira, clock.now)) == ("1",)
 
     def test_a_single_pass_waits_for_nothing(self, app: StravaApp) -> None:
-        """It won't be there at the end of the minute."""
+        """It won't be running at the end of the minute."""
         athlete, account = app.connected()
         made = app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 2)
         app.turn()

@@ -1,4 +1,4 @@
-"""When Strava, the network or we stumble, and when the limits are tight."""
+"""Failures of Strava, the network or ourselves, and tight limits."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,13 +30,13 @@ def app(server: Server, tmp_path: Path) -> Iterator[StravaApp]:
 
 @pytest.fixture
 def past(server: Server, tmp_path: Path) -> Iterator[StravaApp]:
-    """The application, wanting three years of history."""
+    """The application, set to fetch three years of history."""
     with strava_app(server, tmp_path, history=timedelta(days=1100)) as made:
         yield made
 
 
 def troubles(app: StravaApp) -> list[str]:
-    """What `status` says."""
+    """The problems in `status`."""
     with app.services.store.reading() as tx:
         return [
             str(trouble.text)
@@ -46,7 +46,7 @@ def troubles(app: StravaApp) -> list[str]:
 
 class TestTrouble:
     def test_no_subscription_is_said_to_everybody_with_one_call(self, app: StravaApp) -> None:
-        """The first refusal tells for all; the pauses grow."""
+        """The first refusal applies to all; the pauses grow."""
         athletes = [app.connected(name)[0] for name in ("Mira", "Timo", "Jo")]
         app.service.application.active = False
         app.turn()
@@ -58,7 +58,7 @@ class TestTrouble:
         assert app.service.calls() < 15
 
     def test_what_the_runner_must_mend_stands_in_one_weekly_mail(self, app: StravaApp) -> None:
-        """In words, once for as long as it lasts; when it comes back, once again."""
+        """Once while it lasts; when it happens again, once more."""
         app.connected()
         said = []
         for active in (False, False, True, False):
@@ -85,7 +85,7 @@ class TestTrouble:
     def test_a_service_that_answers_nobody_is_told_and_asked_again_each_few_minutes(
         self, app: StravaApp
     ) -> None:
-        """However long it was away: what waits comes in soon after, for everybody."""
+        """However long it was away: waiting runs come in soon after, for everybody."""
         athletes = [app.connected(name) for name in ("Mira", "Timo")]
         app.turn()
         app.server.fault("reset", ACTIVITIES, times=100_000)
@@ -115,7 +115,7 @@ class TestTrouble:
         assert len(app.runs(athlete)) == 1
 
     def test_refusals_for_a_day_are_waited_out_by_few_calls(self, app: StravaApp) -> None:
-        """429 whatever the headers say: one call a quarter at most, and nothing is missed."""
+        """429 whatever the headers say: at most one call a quarter, and nothing is missed."""
         athlete, account = app.connected()
         app.turn()
         before = app.service.calls()
@@ -131,7 +131,7 @@ class TestTrouble:
         assert app.state(athlete).state == "ok"
 
     def test_a_rate_limit_used_up_by_others_is_waited_out(self, app: StravaApp) -> None:
-        """429: nothing is asked until the window opens, and then it goes on."""
+        """429: no request until the window opens, and then it continues."""
         athlete, account = app.connected()
         app.service.diary.add(account, app.clock() - HOUR)
         for _ in range(100):
@@ -149,7 +149,7 @@ class TestTrouble:
     def test_a_surprise_over_one_athlete_stops_no_other_and_is_not_asked_for_again_at_once(
         self, app: StravaApp
     ) -> None:
-        """Composing one's alert breaks: the other is read, and the first is asked for later."""
+        """Composing one's alert fails: the other is read, and the first is retried later."""
         diary, (mira, first) = app.service.diary, app.connected()
         for number in range(1, 71):
             diary.add(first, app.clock() - number * 5 * DAY, 8_000)
@@ -168,7 +168,7 @@ class TestTrouble:
         assert len(app.mails("alert")) == 1
 
     def test_a_wrong_clock_is_said(self, app: StravaApp) -> None:
-        """Strava's new tokens would have ended already."""
+        """Strava's new tokens would already have ended."""
         athlete, _ = app.connected()
         ahead = app.service.clock.now + 12 * HOUR
         app.poll(athlete, lambda: ahead)
@@ -177,7 +177,7 @@ class TestTrouble:
 
 class TestBackfill:
     def test_ten_athletes_with_three_years_each_without_a_429(self, past: StravaApp) -> None:
-        """On a tight limit the newest run of each is there within 20 minutes, the rest in time."""
+        """With a tight limit each one's newest run is there within 20 minutes, the rest in time."""
         past.service.limits.read.per_quarter = 20
         athletes = []
         for number in range(10):
@@ -194,7 +194,7 @@ class TestBackfill:
         assert max(quarters.values()) <= 18
 
     def test_a_new_run_comes_in_while_history_waits(self, past: StravaApp) -> None:
-        """A fifth of the limit is kept for what's new."""
+        """A fifth of the limit is reserved for new runs."""
         past.service.limits.read.per_quarter = 6
         athlete, account = past.add()
         past.service.diary.weeks_of_runs(account, past.clock() - HOUR, 1_200, every=6 * HOUR)
@@ -223,7 +223,7 @@ class TestBackfill:
         assert len(past.runs(athlete)) == 500
 
     def test_the_limits_are_remembered_over_a_restart(self, app: StravaApp) -> None:
-        """What is used of the window stands in the store."""
+        """The window's usage is in the store."""
         app.connected()
         app.turn()
         with app.services.store.reading() as tx:
@@ -233,7 +233,7 @@ class TestBackfill:
 
 
 class BrokenComposer(Composer):
-    """One that can't."""
+    """A composer that always fails."""
 
     def alert(self, facts: AlertFacts) -> Email:
         raise RuntimeError("out of ink")

@@ -1,4 +1,4 @@
-"""Strava answers nobody for a while: soon told, soon found again, nothing burnt meanwhile."""
+"""Outages of Strava: noticed soon, recovery noticed soon, and few calls meanwhile."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,7 +27,7 @@ def app(server: Server, tmp_path: Path) -> Iterator[StravaApp]:
 
 @pytest.fixture
 def hasty(app: StravaApp) -> StravaApp:
-    """Where a call waits, another is made after a moment."""
+    """While a call waits, another is made after half a second."""
     app.strava = replace(app.strava, another_every_s=0.5)
     app.services = app.changed(app.strava)
     return app
@@ -71,7 +71,7 @@ class TestACallThatHangs:
     def test_goes_on_where_the_other_hangs_too(
         self, hasty: StravaApp, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A server that answers a byte at a time, and honestly, is heard to the end."""
+        """A server that answers a byte at a time, but correctly, is read to the end."""
         monkeypatch.setattr(session, "ANOTHER_WITHIN_S", 0.05)
         athlete, _ = hasty.connected()
         hasty.server.fault("slow", ACTIVITIES)
@@ -82,7 +82,7 @@ class TestACallThatHangs:
     def test_is_not_repeated_for_a_token(
         self, hasty: StravaApp, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The first may have used up the old one. It ends early instead, and is told."""
+        """The first may have used up the old one. It ends early instead, and is reported."""
         monkeypatch.setattr(session, "TOKEN_WITHIN_S", 0.5)
         hasty.connected()
         hasty.turn()
@@ -94,7 +94,7 @@ class TestACallThatHangs:
 
 
 def used_today(app: StravaApp) -> int:
-    """How many reads are counted."""
+    """The number of counted reads."""
     with app.services.store.reading() as tx:
         limit = session.known_limit(tx, app.strava, app.clock())
     assert isinstance(limit, Windows)
@@ -118,7 +118,7 @@ class TestAnOutage:
         assert away(app) == []
 
     def test_of_a_day_costs_less_than_half_of_the_calls_of_a_day(self, app: StravaApp) -> None:
-        """Often in the first hour, then each five minutes; however many wait."""
+        """Often in the first hour, then every five minutes, however many wait."""
         for name in ("Mira", "Timo", "Jo"):
             app.connected(name)
         app.turn()
@@ -149,7 +149,7 @@ class TestAnOutage:
         assert [len(app.runs(athlete)) for athlete, _ in athletes] == [1, 1, 1]
 
     def test_leaves_what_is_queued_among_several_workers(self, app: StravaApp) -> None:
-        """The first task meets it and fails in silence, the others make no call."""
+        """The first task fails quietly, the others make no call."""
         subscribe(app)
         athletes = [app.connected(name) for name in ("Mira", "Timo", "Jo")]
         app.turn()
@@ -167,7 +167,7 @@ class TestAnOutage:
         assert [len(app.runs(athlete)) for athlete, _ in athletes] == [1, 1, 1]
 
     def test_of_one_athlete_alone_holds_up_no_other(self, app: StravaApp) -> None:
-        """Whose own calls are the only ones that break is asked for later and later."""
+        """An athlete whose calls alone fail is polled less and less often."""
         first, _ = app.connected("Mira")
         others = [app.connected(name) for name in ("Timo", "Jo")]
         app.turn()
@@ -182,7 +182,7 @@ class TestAnOutage:
         assert app.state(first).state == "ok"
 
     def test_is_told_from_the_failures_of_one_athlete(self, app: StravaApp) -> None:
-        """By whether they fit into the time since the service was last heard."""
+        """By whether the failures fit into the time since the service last answered."""
         since, now = app.clock(), app.clock() + 10 * FIRST_TRY_AGAIN
         assert not fails_alone(11, now, away_since=since)
         assert fails_alone(12, now, away_since=since)

@@ -1,4 +1,4 @@
-"""What is asked next, and what the answers prove, against lists as the service makes them."""
+"""Which page is requested next, and what its rows prove, with lists as the service makes them."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -60,24 +60,24 @@ SETTLED = Standing(NOW - EVERY, NOW - REACH, NOW - timedelta(hours=2))
 
 class TestThePoll:
     def test_a_quiet_one_is_one_small_page(self) -> None:
-        """A page that reaches past the week proves that the week has been shown."""
+        """A page that reaches past the week proves that the whole week was shown."""
         diary, _ = diary_of(200)
         shown, window = read_newest(diary, SETTLED)
         assert (shown.pages, window.page_size) == (1, QUIET_PAGE)
 
     def test_looks_back_42_days_once_a_day(self) -> None:
-        """Edits come without any event; a day after the last look back it's time again."""
+        """Edits come without an event; a day after the last look back it's due again."""
         assert newest(SETTLED, now=NOW, reach=REACH).since == NOW - EVERY - 7 * DAY
         later = NOW - timedelta(hours=2) + DAY
         assert newest(SETTLED, now=later, reach=REACH).since == later - 42 * DAY
 
     def test_after_an_outage_reads_from_a_week_before_it(self) -> None:
-        """Two months away: the window begins a week before the last poll."""
+        """After two months the window begins a week before the last poll."""
         standing = Standing(NOW - 60 * DAY, NOW - REACH, NOW - timedelta(hours=2))
         assert newest(standing, now=NOW, reach=REACH).since == NOW - 67 * DAY
 
     def test_never_reads_further_back_than_wanted(self) -> None:
-        """Where runs are kept for 30 days the look back ends there too."""
+        """If runs are kept for 30 days the look back ends there too."""
         window = newest(Standing(), now=NOW, reach=30 * DAY)
         assert window.since == NOW - 30 * DAY
 
@@ -89,7 +89,7 @@ class TestThePoll:
         assert starts(made[:42]).keys() <= shown.ids
 
     def test_a_short_page_proves_as_much_as_a_full_one(self) -> None:
-        """Ghosts shorten a page; what it proves is where its last row stands."""
+        """Ghosts shorten a page; what it proves depends on its last row."""
         diary, made = diary_of(200)
         for ghost in made[3:9]:
             ghost.ghost = True
@@ -98,7 +98,7 @@ class TestThePoll:
         assert shown.pages == 1
 
     def test_a_list_out_of_order_proves_nothing_until_it_ends(self) -> None:
-        """Oldest first: the last row is the newest, so reading goes on to the empty page."""
+        """Oldest first: the last row is the newest, so reading continues to the empty page."""
         diary, _ = diary_of(25, every=timedelta(hours=12))
         upside_down = list(reversed(page(diary)))
         shown = Shown().with_page(upside_down)
@@ -106,7 +106,7 @@ class TestThePoll:
         assert shown.with_page([]).covers(Window(NOW - 7 * DAY, 30))
 
     def test_a_page_that_only_repeats_ends_the_reading(self) -> None:
-        """A service stuck on its first page must not be asked for ever."""
+        """A service that repeats its first page must not be read forever."""
         diary, _ = diary_of(3, every=timedelta(hours=5))
         window = Window(NOW - 7 * DAY, 3)
         shown = Shown().with_page(page(diary)).with_page(page(diary))
@@ -114,7 +114,7 @@ class TestThePoll:
         assert not shown.covers(window)
 
     def test_a_hidden_start_as_the_last_row_proves_a_day_less(self) -> None:
-        """Its start is shown up to a day too early, so a morning run that day isn't proven."""
+        """Its start is shown up to a day early, so a morning run that day isn't proven."""
         diary, made = diary_of(1)
         evening = diary.add(RUNNER, datetime(2026, 2, 26, 19, tzinfo=UTC), hidden_start=True)
         morning = diary.add(RUNNER, datetime(2026, 2, 26, 6, tzinfo=UTC))
@@ -124,7 +124,7 @@ class TestThePoll:
         assert shown.reached > morning.started_at
 
     def test_one_cut_short_is_read_again(self) -> None:
-        """Where the budget ended the reading, the standing doesn't move on."""
+        """If the budget ended the reading, the position doesn't advance."""
         diary, _ = diary_of(80, every=timedelta(hours=4))
         window = newest(SETTLED, now=NOW, reach=REACH)
         shown = Shown().with_page(page(diary, size=QUIET_PAGE))
@@ -141,7 +141,7 @@ class TestGone:
         assert vanished(shown, known, SETTLED, now=NOW)[0] == {str(made[2].id)}
 
     def test_what_lies_behind_the_last_page_is_not_judged(self) -> None:
-        """An old run that the page doesn't reach is still there."""
+        """An old run beyond the page is still there."""
         diary, made = diary_of(200)
         known = starts(made)
         del diary.activities[made[150].id]
@@ -149,14 +149,14 @@ class TestGone:
         assert vanished(shown, known, SETTLED, now=NOW)[0] == frozenset()
 
     def test_a_rotten_row_is_still_there(self) -> None:
-        """A row that can't be read any more isn't a deleted one."""
+        """A row that has become unreadable isn't deleted."""
         diary, made = diary_of(30)
         made[2].spoilt = {"distance": None}
         shown, _ = read_newest(diary, SETTLED)
         assert vanished(shown, starts(made), SETTLED, now=NOW)[0] == frozenset()
 
     def test_nothing_at_all_is_believed_a_day_later(self) -> None:
-        """The first time it's doubted, until a day has passed; then it's so."""
+        """The first time it's doubted, until a day has passed; then it's accepted."""
         _, made = diary_of(30)
         known = starts(made)
         shown = Shown().with_page([])
@@ -169,7 +169,7 @@ class TestGone:
         assert standing.doubted_at is None
 
     def test_doubt_ends_when_things_are_shown_again(self) -> None:
-        """A service that stumbled and got up again costs nothing."""
+        """A temporary failure of the service deletes nothing."""
         diary, made = diary_of(30)
         _, standing = vanished(Shown().with_page([]), starts(made), SETTLED, now=NOW)
         shown, _ = read_newest(diary, standing)
@@ -177,7 +177,7 @@ class TestGone:
         assert (gone, standing.doubted_at) == (frozenset(), None)
 
     def test_more_than_half_missing_is_doubted_too(self) -> None:
-        """A page with a hole in it looks like many deletions at once."""
+        """A page with a gap looks like many deletions at once."""
         diary, made = diary_of(30)
         known = starts(made)
         for activity in made[1:20]:
@@ -236,7 +236,7 @@ class TestTheNextPull:
         assert pauses == [EVERY, 2 * EVERY, 4 * EVERY, timedelta(hours=4)]
 
     def test_waits_for_the_rate_limit(self) -> None:
-        """Never before the limit opens, and not everybody in the same second."""
+        """Never before the limit opens, and not all in the same second."""
         opens_at = NOW + timedelta(hours=3)
         early, late = (
             next_poll_at(NOW, every=EVERY, jitter=jitter, not_before=opens_at)

@@ -1,4 +1,4 @@
-"""How many calls are left: shares, windows, several workers at once."""
+"""The remaining calls: shares, windows, several workers at once."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +21,7 @@ def budget(quarter_used: int = 0, day_used: int = 0) -> Windows:
 
 
 def test_everything_is_allowed_until_a_limit_has_been_heard_of() -> None:
-    """The first call learns the limits; none is assumed."""
+    """The first call reveals the limits; none is assumed."""
     assert allows(Windows(NOW), "history", NOW)
 
 
@@ -40,14 +40,14 @@ def test_the_headers_are_read_whatever_their_case() -> None:
 
 
 def test_headers_that_say_nothing_readable_change_nothing() -> None:
-    """No header, or one that isn't two numbers, is no news."""
+    """No header, or one that isn't two numbers, is ignored."""
     known = budget(5, 5)
     assert known.observe({}, NOW) == known
     assert known.observe({"X-Ratelimit-Limit": "many", "X-Ratelimit-Usage": "1"}, NOW) == known
 
 
 def test_stops_at_nine_tenths_for_new_runs_and_at_seven_for_history() -> None:
-    """A fifth of the limit is kept for what is new, a tenth is never touched."""
+    """A fifth of the limit is reserved for new runs, a tenth is never used."""
     assert allows(budget(89), "new", NOW)
     assert not allows(budget(90), "new", NOW)
     assert allows(budget(69), "history", NOW)
@@ -61,7 +61,7 @@ def test_the_tighter_of_the_two_limits_counts() -> None:
 
 
 def test_opens_with_the_next_quarter_or_the_next_day() -> None:
-    """Whichever window is used up, it opens at its end and not before."""
+    """Whichever window is used up, it opens exactly at its end."""
     assert budget(90).opens_at("new", NOW) == NOW.replace(minute=15)
     assert budget(90, 900).opens_at("new", NOW) == datetime(2026, 3, 3, tzinfo=UTC)
     assert budget().opens_at("new", NOW) == NOW
@@ -75,20 +75,20 @@ def test_a_refusal_closes_everything_until_it_says() -> None:
 
 
 def test_a_refusal_waits_for_midnight_only_where_the_day_is_gone() -> None:
-    """The headers of the refusal tell which window it was."""
+    """The refusal's headers say which window it was."""
     assert budget(100, 500).resets_at(NOW) == NOW.replace(minute=15)
     assert budget(100, 1000).resets_at(NOW) == datetime(2026, 3, 3, tzinfo=UTC)
 
 
 def test_answers_that_overtake_each_other_never_lower_the_count() -> None:
-    """Two workers' answers arrive in the wrong order: the most used counts."""
+    """Two workers' answers arrive in the wrong order: the highest usage counts."""
     late = Windows(NOW, read=Limit(100, 1000, 40, 400))
     early = Windows(NOW, read=Limit(100, 1000, 39, 399))
     assert late.merged(early) == early.merged(late) == late
 
 
 def test_an_answer_from_the_quarter_before_says_nothing_of_this_one() -> None:
-    """Its day still counts."""
+    """Its usage of the day still counts."""
     now = NOW.replace(minute=15, second=1)
     mine = Windows(now, read=Limit(100, 1000, 1, 96))
     told = Windows(NOW, read=Limit(100, 1000, 95, 95))
@@ -104,7 +104,7 @@ def test_an_answer_from_the_quarter_before_says_nothing_of_this_one() -> None:
     st.integers(5, 60),
 )
 def test_never_ends_in_a_refusal(wishes: list[tuple[str, int]], per_quarter: int) -> None:
-    """Whatever is asked and whenever, the service counts no call too many."""
+    """For any requests at any times, the service never counts a call too many."""
     limits = Limits(
         overall=MadeLimit("Ratelimit", 2 * per_quarter, 20 * per_quarter),
         read=MadeLimit("Readratelimit", per_quarter, 10 * per_quarter),

@@ -1,4 +1,4 @@
-"""Strava's JSON into recordings: what counts, what's kept, what can't be read."""
+"""Strava's JSON to recordings: what counts, what's stored, what can't be read."""
 
 import json
 from datetime import UTC, date, datetime
@@ -41,7 +41,7 @@ def read(**changes: Any) -> Recording:
 
 
 def test_a_run_becomes_a_recording() -> None:
-    """All that the product needs is taken over, the start as an instant."""
+    """All values that the product needs are read, the start as a UTC time."""
     assert read() == Recording(
         source="strava",
         external_id="15000000001",
@@ -66,20 +66,20 @@ def test_a_run_becomes_a_recording() -> None:
     ],
 )
 def test_the_kind_of_run_is_told(changes: dict[str, Any], sport: str) -> None:
-    """Sport words and the trainer's flag map to ours; an old row has `type` alone."""
+    """Sports and the trainer flag are mapped to ours; an old row has `type` alone."""
     assert read(**changes).sport == sport
 
 
 @pytest.mark.parametrize("word", ["Ride", "Walk", "Hike", "Workout", "Padel2031"])
 def test_anything_else_is_not_a_run(word: str) -> None:
-    """Known and unknown words alike: decided on the raw word, never guessed from `type`."""
+    """Known and unknown words alike: by `sport_type`, never guessed from `type`."""
     assert parse_strava_activity(SOUND | {"sport_type": word}).parsed == NotARun(
         f"Strava calls it {word}"
     )
 
 
 def test_the_day_is_the_runners_own() -> None:
-    """A late run in Los Angeles belongs to the day it had there."""
+    """A late run in Los Angeles belongs to its local day."""
     late = read(start_date="2026-03-02T06:30:00Z", timezone="(GMT-08:00) America/Los_Angeles")
     assert late.day == date(2026, 3, 1)
 
@@ -96,7 +96,7 @@ def test_the_day_is_the_runners_own() -> None:
 def test_without_a_known_zone_the_offset_counts_and_then_utc(
     zone: object, offset: object, day: date
 ) -> None:
-    """A zone nobody knows doesn't lose the run."""
+    """An unknown zone doesn't lose the run."""
     row = {"start_date": "2026-03-02T06:30:00Z", "timezone": zone, "utc_offset": offset}
     assert read(**row).day == day
 
@@ -108,20 +108,20 @@ def test_a_race_is_marked() -> None:
 
 
 def test_a_hidden_start_is_noticed() -> None:
-    """One second after local midnight stands for a start that the runner hides."""
+    """One second after local midnight indicates a start that the runner hides."""
     assert read(start_date="2026-02-28T23:00:01Z").hidden_start
     assert not read(start_date="2026-03-01T00:00:01Z").hidden_start
 
 
 def test_the_uploaded_file_is_named() -> None:
-    """Strava's external id is a file's name, or the number of a device's service."""
+    """Strava's external id is a file's name, or an id at the device's service."""
     assert read(external_id="Morning-14.fit").file_name == "morning-14"
     assert read(external_id="garmin_ping_1").file_name == ""
     assert read(external_id=None).file_name == ""
 
 
 def test_an_entry_by_hand_is_no_device() -> None:
-    """What was typed in was measured by nobody."""
+    """Entries by hand were measured by nobody."""
     assert not read(manual=True).device
     assert not read(external_id=None, device_name=None).device
 
@@ -142,7 +142,7 @@ def test_an_entry_by_hand_is_no_device() -> None:
     ],
 )
 def test_a_rotten_row_says_why(changes: dict[str, Any], reason: str) -> None:
-    """Each way a row can be rotten has its words."""
+    """Each kind of bad row has its reason."""
     reading = parse_strava_activity(SOUND | changes).parsed
     assert isinstance(reading, Unreadable)
     assert reason in reading.reason
@@ -156,7 +156,7 @@ def test_a_rotten_row_still_says_which_it_is() -> None:
 
 
 def test_a_title_is_made_fit_to_be_shown() -> None:
-    """One line, no controls, no marks that turn the writing, at most 80 characters."""
+    """One line, no control characters or direction marks, at most 80 characters."""
     title = read(name="Easy\r\nBcc: you\u202e \x00" + "long " * 40).title
     assert title.startswith("Easy Bcc: you long")
     assert title.isprintable()
@@ -164,7 +164,7 @@ def test_a_title_is_made_fit_to_be_shown() -> None:
 
 
 def test_what_joins_letters_stays_in_a_title() -> None:
-    """An emoji of several characters is one still, and so is a word that is written joined."""
+    """A multi-character emoji stays whole, and so does a word with joined letters."""
     family, joined = (
         "\U0001f468\u200d\U0001f469\u200d\U0001f467",
         "\u0645\u06cc\u200c\u062f\u0648\u0645",
@@ -173,7 +173,7 @@ def test_what_joins_letters_stays_in_a_title() -> None:
 
 
 def test_nothing_is_kept_that_the_product_does_not_use() -> None:
-    """Heart rates, places and other people stay out of the payload."""
+    """Heart rates, positions and other people aren't in the payload."""
     row = parse_strava_activity(
         SOUND | {"average_heartrate": 150, "start_latlng": [52.5, 13.4], "kudos": 3}
     )
@@ -189,7 +189,7 @@ anything = st.recursive(
 
 @given(st.dictionaries(st.sampled_from([*SAVED_FIELDS, "start_date_local"]), anything) | anything)
 def test_no_row_whatever_breaks_the_reading(changes: object) -> None:
-    """Any JSON at all gives a row, and a recording has a real distance and day."""
+    """Any JSON gives a row, and a recording has a real distance and day."""
     raw = SOUND | changes if isinstance(changes, dict) else changes
     row = parse_strava_activity(raw)
     assert isinstance(row, ListedActivity)

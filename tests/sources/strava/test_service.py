@@ -1,4 +1,4 @@
-"""The made Strava holds to what is documented; else the other tests prove nothing."""
+"""The simulated Strava behaves as documented; otherwise the other tests prove nothing."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -29,7 +29,7 @@ def test_a_page_can_be_short_before_the_last(
 def test_private_runs_need_the_wider_scope(
     strava: Strava, service: Service, runner: Account, grant: Credential
 ) -> None:
-    """With `activity:read` alone, what only the runner sees is missing, in the list and alone."""
+    """With `activity:read` alone private activities are missing, in the list and individually."""
     secret = service.diary.add(runner, service.clock.now, visibility="only_me")
     assert ids(strava, grant, service) == [str(secret.id)]
     service.tokens.live[grant.secrets[0]].scopes = frozenset({"read", "activity:read"})
@@ -56,7 +56,7 @@ def test_consenting_anew_ends_the_tokens_before(
 
 
 def test_windows_turn_at_the_quarters_and_at_midnight_and_refused_calls_count() -> None:
-    """The short window turns at :15, the day at 00:00 UTC; over the limit still counts."""
+    """The short window turns at :15, the day at 00:00 UTC; calls over the limit still count."""
     limits = Limits()
     limits.read.per_quarter, limits.read.per_day = 2, 4
     at = datetime(2026, 3, 2, 23, 44, 59, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""What happens to a runner from connecting on: the first sync, what's followed, the tokens."""
+"""A runner with Strava from connecting on: the first sync, following changes, the tokens."""
 
 import json
 import threading
@@ -29,7 +29,7 @@ def app(server: Server, tmp_path: Path) -> Iterator[StravaApp]:
 
 class TestConnecting:
     def test_from_consent_to_the_first_warning(self, app: StravaApp) -> None:
-        """Connect, sync in silence, then one run far beyond the others: one mail about it."""
+        """Connect, sync without mails, then one run far beyond the others: one mail about it."""
         athlete, account = app.add()
         diary, now = app.service.diary, app.clock()
         for weeks in range(70):
@@ -43,7 +43,7 @@ class TestConnecting:
         assert len(app.mails("alert")) == 1
 
     def test_a_cancelled_consent_changes_nothing(self, app: StravaApp) -> None:
-        """The grant that was there stays, and works."""
+        """The existing grant stays and works."""
         athlete, account = app.connected()
         with pytest.raises(SourceError, match="cancelled"):
             app.connect(athlete, account, button="cancel")
@@ -52,7 +52,7 @@ class TestConnecting:
         assert len(app.runs(athlete)) == 1
 
     def test_an_unticked_box_is_said_and_changes_nothing(self, app: StravaApp) -> None:
-        """Without activities there's no grant; the one before stays."""
+        """Without activities there's no grant; the previous one stays."""
         athlete, account = app.add()
         with pytest.raises(SourceError):
             app.connect(athlete, account, untick=("activity:read_all",))
@@ -62,7 +62,7 @@ class TestConnecting:
     def test_a_state_works_once_and_only_in_the_browser_it_was_made_for(
         self, app: StravaApp
     ) -> None:
-        """Somebody else's consent can't be slipped in, nor a used one be used again."""
+        """Another's consent can't be injected, nor a used one reused."""
         athlete, _ = app.add()
         begun = app.begin(athlete)
         back = answer_consent(begun.address)
@@ -76,7 +76,7 @@ class TestConnecting:
             finish(begun.cookie)
 
     def test_another_account_replaces_the_first_and_its_runs(self, app: StravaApp) -> None:
-        """What the first account told goes; what the second tells comes."""
+        """The first account's runs are deleted; the second's are fetched."""
         athlete, first = app.connected()
         app.service.diary.add(first, app.clock() - HOUR)
         app.turn()
@@ -89,7 +89,7 @@ class TestConnecting:
 
 class TestCalls:
     def test_a_first_sync_of_450_with_short_pages_and_two_rotten_rows(self, app: StravaApp) -> None:
-        """448 are in, two are told with their reasons, in at most five calls."""
+        """448 are stored, two are listed with their reasons, in at most five calls."""
         athlete, account = app.add()
         made = app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 452, every=20 * HOUR)
         made[100].ghost = made[300].ghost = True
@@ -108,7 +108,7 @@ class TestCalls:
         assert app.state(athlete).backlog == 0
 
     def test_a_quiet_poll_is_one_call_and_none_before_its_time(self, app: StravaApp) -> None:
-        """Every 15 minutes one call; a pass in between asks nothing."""
+        """One call every 15 minutes; a pass in between makes none."""
         _, account = app.connected()
         app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 60)
         app.turn()
@@ -119,7 +119,7 @@ class TestCalls:
         assert app.service.calls() == before + 8
 
     def test_a_webhooks_new_run_is_one_call(self, app: StravaApp) -> None:
-        """The event says which; only that one is asked for, before the next poll is due."""
+        """The event says which; only that one is requested, before the next poll is due."""
         athlete, account = app.connected()
         app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 60)
         app.turn()
@@ -155,7 +155,7 @@ class TestFollowing:
     def test_edited_made_private_deleted_or_turned_into_a_ride_within_a_day(
         self, app: StravaApp
     ) -> None:
-        """Five weeks back, where only the daily look reaches; private runs still count."""
+        """Five weeks back, which only the daily look covers; private runs still count."""
         athlete, account = app.connected()
         made = app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 60)
         app.turn()
@@ -187,7 +187,7 @@ class TestFollowing:
     def test_a_source_that_suddenly_shows_nothing_is_believed_a_day_later(
         self, app: StravaApp
     ) -> None:
-        """The runs stay while it's doubted, and the doubt is said."""
+        """The runs stay while this is doubted, and the doubt is reported."""
         athlete, account = app.connected()
         app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 20)
         app.turn()
@@ -201,7 +201,7 @@ class TestFollowing:
 
 class TestTokens:
     def test_eight_pulls_at_once_refresh_once(self, app: StravaApp) -> None:
-        """Whoever comes second finds the grant held, and leaves it."""
+        """A second worker finds the grant locked, and leaves it."""
         athlete, _ = app.connected()
         app.turn()
         app.service.clock.step(5 * HOUR + 55 * MINUTE)
@@ -219,14 +219,14 @@ class TestTokens:
         assert app.service.tokens.refreshed == 1
 
     def test_two_days_of_polls_refresh_about_every_six_hours(self, app: StravaApp) -> None:
-        """One refresh an expiry, never a dead grant."""
+        """One refresh per expiry, and never a dead grant."""
         athlete, _ = app.connected()
         app.pass_by(2 * DAY, step=3 * HOUR)
         assert app.state(athlete).state == "ok"
         assert 7 <= app.service.tokens.refreshed <= 8
 
     def test_a_refresh_is_kept_before_it_is_used(self, app: StravaApp) -> None:
-        """The page after it breaks, as if the process had ended: the new token is there already."""
+        """The next page fails as if the process had ended: the new token is already stored."""
         athlete, account = app.connected()
         app.turn()
         app.service.clock.step(6 * HOUR)
@@ -239,7 +239,7 @@ class TestTokens:
         assert json.loads(app.strava.encrypter.decrypt(kept.encrypted))[1] == alive
 
     def test_a_401_is_answered_by_one_refresh_and_one_more_try(self, app: StravaApp) -> None:
-        """The access token died early: nobody notices."""
+        """The access token was invalid early: nobody notices."""
         athlete, account = app.connected()
         app.service.diary.add(account, app.clock() - HOUR)
         app.service.tokens.live.clear()
@@ -250,7 +250,7 @@ class TestTokens:
         assert app.service.tokens.refreshed == 1
 
     def test_a_dead_grant_is_one_mail_and_a_state_and_no_endless_loop(self, app: StravaApp) -> None:
-        """The runner withdrew: one mail with the link; connecting again mends it."""
+        """The runner withdrew access: one mail with the link; connecting again repairs it."""
         athlete, account = app.connected()
         app.turn()
         app.service.tokens.revoke(account)
@@ -280,7 +280,7 @@ class TestTokens:
     def test_an_answer_lost_on_the_wire_is_found_within_a_cycle_and_told_once(
         self, app: StravaApp
     ) -> None:
-        """Strava rotated the token and its answer never came: the one gap that can't be closed."""
+        """Strava rotated the token and its answer was lost: the one gap that can't be closed."""
         athlete, _ = app.connected()
         app.turn()
         app.service.clock.step(6 * HOUR)
@@ -302,7 +302,7 @@ class TestTokens:
         assert len(app.runs(athlete)) == 1
 
     def test_nothing_secret_stands_in_the_database(self, app: StravaApp) -> None:
-        """Neither tokens nor states nor cookies can be read from the file."""
+        """Neither tokens, states nor cookies can be read from the file."""
         athlete, account = app.add()
         begun = app.begin(athlete)
         app.connect(athlete, account)
@@ -317,5 +317,5 @@ def _keys(app: StravaApp) -> list[str]:
 
 
 def _bytes_of(app: StravaApp) -> bytes:
-    """Every byte the database holds, its log included."""
+    """All bytes of the database, including its WAL."""
     return b"".join(p.read_bytes() for p in app.folder.glob("easeback.db*"))

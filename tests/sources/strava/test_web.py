@@ -1,4 +1,4 @@
-"""Strava's pages: the way there and back in one browser, and a webhook that answers at once."""
+"""Strava's pages: the consent flow in one browser, and a webhook that answers at once."""
 
 import html
 import http.client
@@ -54,7 +54,7 @@ def link(app: StravaApp, athlete: Athlete) -> str:
 
 
 def go(browser: TestClient, path: str) -> str:
-    """Read whose page it is; the address at Strava that leads on from there."""
+    """Open the page that names the athlete; returns its address at Strava."""
     page = browser.get(path)
     assert page.status_code == 200
     (there,) = re.findall(r'href="([^"]+/oauth/authorize[^"]+)"', page.text)
@@ -80,7 +80,9 @@ class TestTheWay:
     def test_says_whose_page_it_is_before_it_goes_there(
         self, app: StravaApp, browser: TestClient
     ) -> None:
-        """Who is sent another's link learns it; the address that follows is good in no other."""
+        """Somebody who was sent another's link sees that; the next address needs the same
+        browser.
+        """
         athlete, _ = app.add()
         page = browser.get(link(app, athlete))
         assert (page.status_code, "location" in page.headers) == (200, False)
@@ -93,13 +95,13 @@ class TestTheWay:
     def test_the_operators_own_link_goes_there_at_once(
         self, app: StravaApp, browser: TestClient
     ) -> None:
-        """Who says `easeback connect Mira` has just said whose it is."""
+        """`easeback connect Mira` already names the athlete."""
         athlete, _ = app.add()
         path = app.strava.signer.token("connect", athlete, now=app.clock(), by="operator")
         assert browser.get(f"/connect/{path}").status_code == 303
 
     def test_opening_the_link_changes_nothing(self, app: StravaApp, browser: TestClient) -> None:
-        """A mail scanner follows links: nothing is kept for it."""
+        """A mail scanner follows links: nothing is stored for it."""
         athlete, _ = app.add()
         before = (app.folder / "easeback.db").stat().st_mtime_ns
         go(browser, link(app, athlete))
@@ -108,7 +110,7 @@ class TestTheWay:
     def test_closing_the_links_ends_what_was_under_way(
         self, app: StravaApp, browser: TestClient
     ) -> None:
-        """Whoever began with a link that has been closed since connects nothing with it."""
+        """A flow begun with a link that was closed meanwhile connects nothing."""
         athlete, _ = app.add()
         back = answer_consent(go(browser, link(app, athlete)))
         with app.services.store.transaction() as tx:
@@ -118,7 +120,7 @@ class TestTheWay:
             assert tx.source("strava").credential(athlete) is None
 
     def test_another_browser_cannot_finish_it(self, app: StravaApp, browser: TestClient) -> None:
-        """The state alone is worth nothing without the cookie."""
+        """The state is worth nothing without the cookie."""
         athlete, _ = app.add()
         there = go(browser, link(app, athlete))
         back = answer_consent(there)
@@ -130,7 +132,7 @@ class TestTheWay:
             assert tx.source("strava").credential(athlete) is None
 
     def test_a_redirect_that_strava_refuses_is_said_here(self, app: StravaApp) -> None:
-        """In our words, before the browser gets to read Strava's."""
+        """In our words, before the browser gets to Strava's."""
         athlete, _ = app.add()
         for browser in a_browser(app, "https://runner.example"):
             refused = browser.get(link(app, athlete))
@@ -139,7 +141,7 @@ class TestTheWay:
             assert "to runner.example" in refused.text
 
     def test_an_application_that_is_full_is_said_here(self, app: StravaApp) -> None:
-        """Before the browser reads Strava's page, which leads nowhere."""
+        """Before the browser gets to Strava's page, which is a dead end."""
         app.service.application = replace(app.service.application, is_full=True)
         athlete, _ = app.add()
         for browser in a_browser(app, "http://127.0.0.1:8765"):
@@ -158,7 +160,9 @@ class TestTheWay:
     def test_an_account_is_connected_for_one_athlete_alone(
         self, app: StravaApp, browser: TestClient
     ) -> None:
-        """Whoever is logged in at Strava in a shared browser; the first one's goes on working."""
+        """Another athlete may be logged in at Strava in a shared browser; the first's still
+        works.
+        """
         mira, account = app.connected("Mira")
         timo, _ = app.add("Timo")
         app.service.logged_in = account
@@ -194,7 +198,7 @@ class TestTheWay:
         assert "unticked" in come_back(browser, back).text
 
     def test_a_forged_link_opens_nothing(self, app: StravaApp, browser: TestClient) -> None:
-        """Another key's signature, or another purpose's."""
+        """Signed by another key or for another purpose."""
         athlete, _ = app.add()
         forged = Signer(["other"], ORIGIN).sign("connect", athlete, now=app.clock())
         other = app.strava.signer.sign("checkin", athlete, now=app.clock())
@@ -204,7 +208,7 @@ class TestTheWay:
     def test_the_cookie_is_for_the_way_back_alone(
         self, app: StravaApp, browser: TestClient
     ) -> None:
-        """Out of reach of scripts and of other pages."""
+        """Not accessible to scripts and other pages."""
         athlete, _ = app.add()
         cookie = browser.get(link(app, athlete)).headers["set-cookie"].lower()
         for said in ("httponly", "samesite=lax", "path=/strava/callback", "max-age=900"):
@@ -215,7 +219,7 @@ class TestTheWebhook:
     def test_echoes_the_challenge_to_whoever_knows_the_token(
         self, app: StravaApp, browser: TestClient
     ) -> None:
-        """Strava checks a subscription so; others are refused."""
+        """Strava checks a subscription with it; other requests are refused."""
         asked = {"hub.mode": "subscribe", "hub.challenge": "15f7d1"}
         known = asked | {"hub.verify_token": app.strava.verify_token}
         forged = asked | {"hub.verify_token": "guess"}
@@ -239,7 +243,7 @@ class TestTheWebhook:
         assert str(made.id) in app.runs(athlete)
 
     def test_what_waits_is_small_whatever_was_posted(self, app: StravaApp) -> None:
-        """Events of 16 kB that unpack to ten times as much, while the store is busy."""
+        """Events of 16 kB that decompress to ten times as much, while the store is busy."""
         served = build_web_server(settings_of(app), app.services, app.clock, port=0)
         served.start()
         junk = ",".join(["[]"] * 5_200)
@@ -263,19 +267,19 @@ class TestTheWebhook:
     def test_answers_well_whatever_it_is_fed(
         self, app: StravaApp, browser: TestClient, body: str
     ) -> None:
-        """No body makes it stumble."""
+        """No body causes an error."""
         subscribe(app)
         assert browser.post(app.strava.webhook_path, content=body.encode()).status_code == 200
 
     def test_answers_while_the_store_is_busy(self, app: StravaApp, server: Server) -> None:
-        """The worker holds the writer's lock; the answer doesn't wait until it lets go."""
+        """The worker holds the write lock; the answer doesn't wait for it."""
         face = build_web_server(settings_of(app), app.services, app.clock, port=0)
         face.start()
         try:
             host = urlsplit(face.address)
             line = http.client.HTTPConnection(str(host.hostname), host.port, timeout=5)
             with app.services.store.transaction():
-                # The lock is held until the answer has come whole, or the line gives up.
+                # The lock is held until the answer is complete, or the connection times out.
                 line.request("POST", app.strava.webhook_path, body=b"{}")
                 answered = line.getresponse()
                 answered.read()
