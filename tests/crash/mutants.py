@@ -129,7 +129,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "keeps runs before findings": Mutant(
         keeps_runs_before_findings,
         "no run missing, doubled or partial",
-        "before commit of athlete inbox_file recording run",
+        "inbox_file recording run",
     ),
     "uses tokens before keeping them": Mutant(
         uses_tokens_before_keeping_them,

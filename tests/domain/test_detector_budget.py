@@ -142,6 +142,19 @@ def test_in_re_training_a_distance_is_news_again_sooner(ago: int, mailed: bool) 
     assert (choice is back) == mailed
 
 
+@pytest.mark.parametrize("retraining", [False, True])
+def test_in_re_training_a_return_of_severity_2_is_news(retraining: bool) -> None:
+    """As far as before the break is too far after it."""
+    runs = [*every(3, 10_000, last=45), run(70, 10_000)]
+    known = history(runs)
+    found = next(f for f in judge_day(known, TODAY, rules=RULES).findings if f.kind == "return")
+    back = replace(found, severity=2, retraining=retraining)
+
+    choice = worth_mailing([back], mailed=(), today=TODAY, rules=RULES, history=known)
+
+    assert (choice is back) == retraining
+
+
 def test_severity_3_is_news_however_lately_the_distance_was_run() -> None:
     """21 km after a month of 10, seven weeks after another 21 km."""
     runs = [*every(3, 10_000, last=66), run(21, 21_000, hour=18, run_id=999), run(70, 21_000)]
@@ -184,11 +197,11 @@ def test_a_months_rise_is_mailed_where_no_alert_was_for_four_weeks(days: int, ma
 
 @pytest.mark.parametrize(("every_days", "mailed"), [(3, True), (6, False)])
 def test_who_runs_seldom_waits_for_runs_not_only_for_days(every_days: int, mailed: bool) -> None:
-    """Twenty days after an alert: one has run six times, the other three times."""
+    """Three weeks after an alert: one has run seven times, the other three times."""
     runs = [*every(every_days, 10_000, first=70 % every_days, last=64), run(70, 15_000)]
     known = history(runs)
     new = judge_day(known, TODAY, rules=RULES).findings[0]
-    told = [MailedAlert(TODAY - timedelta(days=20), new.severity)]
+    told = [MailedAlert(TODAY - timedelta(days=22), new.severity)]
 
     choice = worth_mailing([new], mailed=told, today=TODAY, rules=RULES, history=known)
 

@@ -290,17 +290,18 @@ def _familiar(history: History, finding: Finding, *, rules: Rules) -> str | None
     """Why a run isn't news: about the same distance was run not long before. None if it is news.
 
     In a low month and in re-training fewer days count, because the body is no longer prepared for
-    what was run before them.
+    what was run before them. In re-training, a return of severity 2 is always news: the break is
+    what makes the same distance too far.
     """
     if finding.kind not in ("run", "return") or finding.severity > 2:  # noqa: PLR2004  of three
         return None
     month_m = history.sum_m(*days_before(finding.day, rules.month_days))
     season_m = history.sum_m(*days_before(finding.day, rules.month_window_days))
     level_m = season_m * rules.month_days / rules.month_window_days
+    if finding.retraining and finding.kind == "return" and finding.severity > 1:
+        return None
     key, days = "mail_familiar_days", rules.mail_familiar_days
     if finding.retraining or month_m < rules.mail_familiar_level * level_m:
-        if finding.retraining and finding.kind == "return" and finding.severity > 1:
-            return None
         key, days = "mail_familiar_low_days", rules.mail_familiar_low_days
     longest = history.longest(*days_before(finding.day, days))
     if longest is None or finding.observed_m > longest.distance_m * rules.run_over + HAIR_M:

@@ -181,7 +181,7 @@ class Rules:
         14, "d", OURS, "at most one alert in this many days, but for a higher severity"
     )
     mail_every_runs: int = _rule(
-        6, "runs", OURS, "at most one alert in this many runs, but for a higher severity"
+        7, "runs", OURS, "at most one alert in this many runs, but for a higher severity"
     )
     mail_forget_days: int = _rule(
         365, "d", OURS, "an alert mailed longer ago holds nothing back, however few runs followed"
