@@ -1,6 +1,8 @@
 """The architecture: import rules, length of files, documented settings."""
 
 import ast
+import importlib
+import importlib.util
 import re
 import subprocess
 import sys
@@ -180,3 +182,23 @@ def _duration(length: timedelta) -> str:
     seconds = round(length.total_seconds())
     units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
     return next(f"{seconds // size} {unit}" for unit, size in units if seconds % size == 0)
+
+
+def test_programs_beside_the_worker_import_what_it_has() -> None:
+    """Benchmarks and scripts are run by hand: a name that they import may have gone unnoticed."""
+    missing = [
+        f"{file.relative_to(ROOT)}: {node.module}.{alias.name}"
+        for folder in ("bench", "scripts", "simulators")
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("worker")
+        for alias in node.names
+        if not _is_there(node.module, alias.name)
+    ]
+    assert missing == []
+
+
+def _is_there(module: str, name: str) -> bool:
+    found = importlib.import_module(module)
+    is_package = hasattr(found, "__path__")
+    return hasattr(found, name) or bool(is_package and importlib.util.find_spec(f"{module}.{name}"))

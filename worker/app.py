@@ -207,9 +207,14 @@ def connected_sources(settings: Settings, reader: Reader) -> Mapping[SourceName,
                 read_file=lambda content, name: reader.read(content, name=name),
                 verify_token=token.get_secret_value() if token else _word(keys, "webhook"),
                 # The path contains a secret that only the service is told.
-                webhook_path=f"/{kind.name}/webhook/{_word(keys, 'webhook.path')}",
+                webhook_path=webhook_path(kind.name, keys),
             )
     return found
+
+
+def webhook_path(source: SourceName, keys: Sequence[str]) -> str:
+    """The path at which a service posts events; only the service knows it."""
+    return f"/{source}/webhook/{_word(keys, 'webhook.path')}"
 
 
 def _word(keys: Sequence[str], use: str) -> str:
