@@ -6,6 +6,12 @@ from worker import search_path
 # be imported before this.
 search_path.leave_out_the_current_folder()
 
+import signal  # noqa: E402
+
+# Ctrl-C while modules are imported ends the process without a traceback. `main` handles it after.
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 from worker.cli.app import main  # noqa: E402
 
 __all__ = ["main"]

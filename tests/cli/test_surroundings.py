@@ -157,3 +157,42 @@ def test_a_closed_standard_error_gets_into_nothing_else(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, b"")
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+module = sys.argv[1]
+
+
+class Interrupts:
+    def find_spec(self, name, *_):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupts())
+from worker.__main__ import main
+sys.argv = ["easeback", "status"]
+main()
+"""
+"""The command line, interrupted when it imports a module."""
+
+
+@pytest.mark.parametrize(
+    ("module", "status"), [("typer", -signal.SIGINT), ("worker.cli.status", 128 + signal.SIGINT)]
+)
+def test_ctrl_c_while_modules_are_imported_prints_no_traceback(
+    tmp_path: Path, module: str, status: int
+) -> None:
+    """Neither before the command is known nor after."""
+    done = subprocess.run(  # noqa: S603  our own program
+        [sys.executable, "-c", INTERRUPTED, module],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.strip()) == (status, "")

@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -67,6 +68,8 @@ def _globals(
 def main() -> None:
     """Run one command, and end the process with its exit status."""
     _open_standard_streams()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Files are readable only by their owner, even if somebody else created data_dir.
     os.umask(0o077)
     # What a command imports stays in memory until it ends. Searching it for garbage hundreds of
