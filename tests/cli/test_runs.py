@@ -75,7 +75,7 @@ def test_runs_says_what_was_corrected_or_added(home: Path) -> None:
     ("arguments", "why"),
     [
         (("exclude", "99"), "there is no run 99"),
-        (("exclude", "9" * 30), "less than or equal"),
+        (("exclude", "9" * 30), "is not a number such as 17"),
         (("include", "1"), "run 1 counts already"),
         (("correct", "1", "--km", "0"), "it has no distance"),
         (("add", "--date", "7.3.", "--km", "5"), "is not a date such as"),

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_DIGITS_OF_IDS = 18
+"""Databases store no larger numbers."""
+
 
 class UsageError(Exception):
     """The command was called wrongly: exit status 2."""
@@ -298,6 +301,13 @@ def parse_day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError as error:
         raise UsageError(f"{text!r} is not a date such as 2026-03-07") from error
+
+
+def number(text: str) -> int:
+    """The id of a row, as lists show it. `--help` shows the function's name as the type."""
+    if not text.isdecimal() or len(text) > _DIGITS_OF_IDS:
+        raise UsageError(f"{text!r} is not a number such as 17, as the list shows it")
+    return int(text)
 
 
 def the_athlete(tx: "Transaction", name: str | None, *, how: str = "with --athlete") -> "Athlete":

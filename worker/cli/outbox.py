@@ -12,8 +12,8 @@ from worker.cli.context import (
     JsonOption,
     UsageError,
     command_of,
+    number,
 )
-from worker.domain.models import LARGEST_ID
 
 if TYPE_CHECKING:
     from worker.store import OutboxMail, Transaction
@@ -119,7 +119,7 @@ def change_mails(
     context: typer.Context,
     ids: Annotated[
         list[int] | None,
-        typer.Argument(metavar="ID", help="Which mails, as `list` numbers them.", max=LARGEST_ID),
+        typer.Argument(metavar="ID", help="Which mails, as `list` numbers them.", parser=number),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All mails in a suitable state.")] = False,
     as_json: JsonOption = False,

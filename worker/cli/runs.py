@@ -14,10 +14,11 @@ from worker.cli.context import (
     UsageError,
     athletes_meant,
     command_of,
+    number,
     parse_day,
     the_athlete,
 )
-from worker.domain.models import LARGEST_ID, Athlete
+from worker.domain.models import Athlete
 from worker.domain.shown import format_distance
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from worker.store import StoredRun
 
 RunArgument = Annotated[
-    int, typer.Argument(metavar="RUN", help="Its id, as `runs` lists it.", max=LARGEST_ID)
+    int, typer.Argument(metavar="RUN", help="Its id, as `runs` lists it.", parser=number)
 ]
 KmOption = Annotated[float, typer.Option("--km", metavar="N", help="Its distance in kilometres.")]
 
