@@ -298,6 +298,14 @@ def test_who_did_what_is_logged_without_a_name(
 
 
 class TestAdding:
+    @pytest.mark.parametrize("language", SHIPPED_LANGUAGES)
+    def test_the_therapists_language_is_chosen_beforehand(
+        self, made: Instance, client: TestClient, language: str
+    ) -> None:
+        """Most patients speak it."""
+        page = client.get(practice_link(made, add_therapist(made, language=language))).text
+        assert f'<option value="{language}" lang="{language}" selected>' in page
+
     def test_an_athlete_is_added_and_invited(
         self, made: Instance, link: str, client: TestClient, thirty: Mapping[str, Athlete]
     ) -> None:

@@ -106,7 +106,7 @@ def show_everybody(web: WebContext, visit: PracticeVisit, *, trouble: str = "") 
         trouble=trouble,
         filled={field: visit.form.one(field) for field in ("name", "email")},
         languages=own_names(web.pages),
-        language_chosen=visit.form.one("language") or web.pages.language,
+        language_chosen=visit.form.one("language") or visit.locale.language,
     )
 
 
