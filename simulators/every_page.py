@@ -7,6 +7,8 @@ operator. Both modify the instance.
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
+from unittest.mock import patch
 
 from httpx2 import Response
 from starlette.testclient import TestClient
@@ -16,9 +18,12 @@ from simulators.web_instance import NOW, TODAY, Instance, run_winter
 from worker.domain.checkins import CheckIn
 from worker.domain.models import Athlete, Race
 from worker.pipeline.activities import FIRST_SYNC
+from worker.pipeline.credentials import Connected
 from worker.pipeline.edits import exclude_run
+from worker.sources.base import Credential
 from worker.sources.strava.errors import REVOKED
 from worker.store import SourceState
+from worker.web.context import PageError
 
 Answers = Iterator[tuple[str, Response]]
 
@@ -35,6 +40,27 @@ def forms(client: TestClient, link: str) -> Answers:
     yield "no upload", client.post(f"{link}/files", headers=html)
     large = html | {"content-length": "99999999"}
     yield "large upload", client.post(f"{link}/files", content=b"x", headers=large)
+
+
+def failed_uploads(client: TestClient, link: str) -> Answers:
+    """The athlete's page after uploads that were incomplete, too slow, refused or too large."""
+    for status in (400, 408, 503, 507):
+        with patch("worker.web.uploads._receive", side_effect=PageError(status, wait_s=60)):
+            answer = client.post(f"{link}/files", headers={"accept": "text/html"}, content=b"x")
+        yield f"upload {status}", answer
+
+
+def consents(made: Instance, client: TestClient, who: Athlete) -> Answers:
+    """The page before a consent, and those after it: with all rights, without one, and stale."""
+    connect, back = made.link("connect", who, source="strava"), "/strava/callback?state=x"
+    yield "connect", client.get(connect)
+    strava: Any = made.web.services.sources["strava"].client
+    missing = strava.missing(Credential("", ()))
+    for name, note in (("connected", None), ("connected in part", missing)):
+        done = Connected(who, note=note)
+        with patch("worker.web.consent.finish_consent", return_value=done):
+            yield name, client.get(back)
+    yield "stale consent", client.get(back)
 
 
 def with_a_practice(made: Instance, athlete: Athlete, link: str) -> Answers:
@@ -240,9 +266,8 @@ def everything(made: Instance, client: TestClient, language: str) -> Answers:
         yield f"stopped {kind}", client.post(stop, data={})
         yield f"stopped {kind} before", client.get(stop)
         yield f"{kind} again", client.post(stop, data={"again": "yes"})
-    connect = made.link("connect", runner, source="strava")
-    yield "connect", client.get(connect)
-    yield "stale consent", client.get("/strava/callback?state=x")
+    yield from consents(made, client, runner)
+    yield from failed_uploads(client, link)
     yield from without_a_link(client)
     yield "wrong form", client.post(checkin, data={"feels": "?"})
     yield "too long", client.post(checkin, content=b"x" * 20_000)
