@@ -220,7 +220,7 @@ def list_athletes(context: typer.Context, as_json: JsonOption = False) -> None:
             "units",
             "language",
             "weekly mail",
-            "about the week",
+            "about the week that",
             "pain",
             "race",
         ),
@@ -232,7 +232,7 @@ def list_athletes(context: typer.Context, as_json: JsonOption = False) -> None:
                 one.units,
                 one.language,
                 f"paused since {one.paused_at:%Y-%m-%d}" if one.paused_at else str(one.weekly),
-                _week_ends(one),
+                _told(one),
                 ", ".join(one.pain),
                 f"{one.race.name}, {one.race.day}" if one.race else "",
             )
@@ -414,16 +414,7 @@ def _told(athlete: Athlete) -> str:
     days = told_days_after(athlete)
     if not days:
         return "ends that day"
-    return f"ended {_days_before(days)}"
-
-
-def _week_ends(athlete: Athlete) -> str:
-    days = told_days_after(athlete)
-    return f"until {_days_before(days)}" if days else "until that day"
-
-
-def _days_before(days: int) -> str:
-    return "the day before" if days == 1 else f"{days} days before"
+    return "ended the day before" if days == 1 else f"ended {days} days before"
 
 
 def _check_name_is_free(tx: "Transaction", wanted: Athlete) -> None:
