@@ -214,6 +214,29 @@ class TestCeiling:
         assert (found.week_done_m, found.longest_window_m) == (7_000, 14_000)
         assert "14.0 km were absorbed in 30 days" in found.basis
 
+    @pytest.mark.parametrize(("done_m", "is_used_up"), [(25_000, False), (60_000, True)])
+    def test_a_week_that_was_run_already_has_no_next_run(
+        self, done_m: float, is_used_up: bool
+    ) -> None:
+        """Nor does its plan ask for one; its total stays as planned."""
+        days = [run(WEEKS * 7 + place, done_m / 5) for place in range(5)]
+        done = history([*STEADY, *days])
+        planned = plan(done, NOW + timedelta(days=4), rules=RULES)
+        (week,) = planned.weeks
+        found = ceiling(planned, done, rules=RULES)
+
+        assert week.is_used_up == is_used_up
+        assert (found.next_run_m == 0) == is_used_up
+        assert found.week_m == plan(history(STEADY), NOW, rules=RULES).weeks[0].week_m
+
+    def test_the_week_of_a_race_is_never_used_up(self) -> None:
+        """The race is still to come."""
+        race = race_in(0, 10)
+        done = history([*STEADY, *(run(WEEKS * 7 + place, 12_000) for place in range(5))])
+        week = plan(done, NOW + timedelta(days=4), race=race, rules=RULES).weeks[0]
+
+        assert (week.kind, week.is_used_up) == ("taper", False)
+
     def test_there_is_none_without_a_plan(self) -> None:
         """The basis says why."""
         young = history(weekly((3, 3, 3, 4), first=WEEKS - 1))

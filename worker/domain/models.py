@@ -319,7 +319,8 @@ class PlannedWeek:
     """A week of a plan, in metres: the most of all its runs together, and its long run.
 
     `long_m` is 0 and `long_on` None if the week has no long run; `easy_m` are its other runs. The
-    week of a race doesn't include the race.
+    week of a race doesn't include the race. `is_used_up`: it is the current week, and its runs have
+    left nothing of what it allows.
     """
 
     starts_on: date
@@ -328,11 +329,7 @@ class PlannedWeek:
     long_m: float
     long_on: date | None
     easy_m: tuple[float, ...] = ()
-
-    @property
-    def is_used_up(self) -> bool:
-        """Whether no run is left for the rest of the week after a finding in it."""
-        return self.kind == "gentle" and not self.long_on and not self.easy_m
+    is_used_up: bool = False
 
     @property
     def next_starts_on(self) -> date:

@@ -90,13 +90,18 @@ def plan(
 
 
 def ceiling(planned: Plan, history: History, *, rules: Rules) -> Ceiling:
-    """The most of the next run and of the week, by the first week of a plan."""
+    """The most of the next run and of the week, by the first week of a plan.
+
+    A week that is used up has no next run.
+    """
     week = planned.weeks[0] if planned.weeks else None
     longest = history.longest(*days_before(planned.day + _DAY, rules.run_window_days))
-    longest_run_m = max((week.long_m, *week.easy_m)) if week else None
+    next_run_m = None
+    if week:
+        next_run_m = 0.0 if week.is_used_up else max((week.long_m, *week.easy_m))
     return Ceiling(
         day=planned.day,
-        next_run_m=longest_run_m,
+        next_run_m=next_run_m,
         week_m=week.week_m if week else None,
         week_done_m=history.sum_m(week.starts_on, planned.day) if week else 0.0,
         longest_window_m=longest.distance_m if longest else 0.0,
@@ -396,6 +401,9 @@ def _laid_out(
         long_m=long_m,
         long_on=date.fromordinal(begin + setting.long_place) if long_m else None,
         easy_m=(_floor(min(easy_m / runs, most_m)),) * runs if runs else (),
+        is_used_up=kind not in ("rest", "taper")
+        and begin == setting.begin
+        and week_m - setting.done_m < rules.recovery_min_m,
     )
 
 
