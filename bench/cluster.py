@@ -3,6 +3,7 @@
     python bench/cluster.py            10,000 athletes with two years of runs each
     python bench/cluster.py --short    300 of them
     python bench/cluster.py --small    200 of them, 1, 2 and 4 workers, an event each and none calm
+    python bench/cluster.py --small --busy   the same, with every core kept busy in each round
 
 Everything runs on this machine: PostgreSQL, the workers, the web server, a mail sink and a
 simulated Strava without limits. For each number of workers, all weekly mails fall due at once; then
@@ -36,7 +37,7 @@ def main() -> int:
     small = Plan(200, 200, (1, 2, 4), calm_s=0, is_warm=True)
     full = Plan(10_000, 100_000, (1, 2, 4))
     plan = short if options.short else small if options.small else full
-    plan = replace(plan, athletes=options.athletes or plan.athletes,
+    plan = replace(plan, keeps_busy=options.busy, athletes=options.athletes or plan.athletes,
                    events=options.events or plan.events,
                    workers=options.workers or plan.workers)  # fmt: skip
     with staged(plan, options.postgres) as stage:
@@ -57,6 +58,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--short", action="store_true", help="300 athletes, 1 and 2 workers")
     parser.add_argument("--small", action="store_true", help="200 athletes; what a job costs")
+    parser.add_argument("--busy", action="store_true", help="keep every core busy in each round")
     parser.add_argument("--athletes", type=int)
     parser.add_argument("--events", type=int)
     parser.add_argument("--workers", type=lambda told: tuple(map(int, told.split(","))))

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from bench.cluster_stage import SUBSCRIPTION, WEBHOOK, Stage, process, wait
+from bench.cluster_stage import SUBSCRIPTION, WEBHOOK, Stage, busy_cores, process, wait
 
 CALM_PER_S = 20
 IDLE_S = 5
@@ -60,6 +60,8 @@ class Round:
 def one_round(stage: Stage, number: int, workers: int) -> Round:
     done = Round(workers)
     with ExitStack() as crew:
+        if stage.plan.keeps_busy:
+            crew.enter_context(busy_cores())
         crew.enter_context(process(stage, "--web"))
         done.pids = [crew.enter_context(process(stage, "--worker")) for _ in range(workers)]
         wait(lambda: stage.one("SELECT count(*) FROM crew WHERE seen_at > now() - interval '9 s'")

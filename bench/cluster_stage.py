@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -81,6 +81,7 @@ class Plan:
     workers: tuple[int, ...]
     calm_s: int = 30
     is_warm: bool = False
+    keeps_busy: bool = False
 
 
 @dataclass
@@ -195,6 +196,21 @@ def process(stage: Stage, role: str) -> Iterator[int]:
         finally:
             process.terminate()
             process.wait(30)
+
+
+@contextmanager
+def busy_cores() -> Iterator[None]:
+    """Keep every core busy, by loops that give way to any other process, within the block.
+
+    The same work takes less processor time while the other cores are idle. With this, rounds with
+    few workers and with many are measured alike.
+    """
+    loop = "import os; os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\nwhile True: pass"
+    with ExitStack() as loops:
+        for _ in range(os.cpu_count() or 1):
+            one = loops.enter_context(subprocess.Popen([sys.executable, "-c", loop]))  # noqa: S603
+            loops.callback(one.kill)
+        yield
 
 
 def wait(happened: Callable[[], bool], within_s: float, *, every_s: float = 0.25) -> None:
