@@ -16,7 +16,7 @@ import time_machine
 from sqlalchemy import update
 
 from tests.app import App, ScriptedMailer
-from tests.pipeline.weekly_hours import missteps
+from tests.pipeline.weekly_hours import missteps, odd_days
 from worker.cli.context import clock_as_of
 from worker.domain.models import WeeklyHour
 from worker.jobs.embedded import EmbeddedWorker
@@ -44,11 +44,18 @@ def test_each_week_has_one_due_instant_in_every_zone(zone: str) -> None:
     assert list(missteps(zone, since=2024, until=2027)) == []
 
 
+@pytest.mark.parametrize("zone", ZONES)
+def test_each_run_around_a_change_of_the_clock_is_on_one_day_of_one_week(zone: str) -> None:
+    """In the hour that comes twice and beside the one that is missing; none is in the future."""
+    assert list(odd_days(zone, since=2005, until=2027)) == []
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("zone", sorted(available_timezones() - {"localtime", "Factory"}))
 def test_sixteen_years_of_weeks_have_one_due_instant_each(zone: str) -> None:
-    """The same for every zone."""
+    """The same for every zone, and for the days."""
     assert list(missteps(zone, since=2022, until=2038)) == []
+    assert list(odd_days(zone, since=2005, until=2038)) == []
 
 
 def weeks_mailed(app: App) -> list[str]:
