@@ -122,7 +122,7 @@ class CommandContext:
             store.refuse_missing(self.settings.traces)
             what = f"{shown} is empty" if is_there else f"there is no database {shown}"
             raise UsageError(
-                f"nothing is set up here: {what}, by the settings in {where_from(self.file)}; "
+                f"nothing is set up here: {what}; settings file: {where_from(self.file)}; "
                 "begin with `easeback init` or `easeback athlete add`"
             )
         if schema > HEAD:
@@ -245,7 +245,7 @@ def where_from(file: Path | None) -> str:
     if file is not None:
         return _in_full(file)
     places = " and ".join(map(_in_full, found_in()))
-    return f"no file (looked for {places}): every setting has its default"
+    return f"none (looked for {places}), so every setting has its default"
 
 
 def _in_full(path: Path) -> str:
