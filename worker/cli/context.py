@@ -303,8 +303,8 @@ def parse_day(text: str) -> date:
         raise UsageError(f"{text!r} is not a date such as 2026-03-07") from error
 
 
-def number(text: str) -> int:
-    """The id of a row, as lists show it. `--help` shows the function's name as the type."""
+def listed_id(text: str) -> int:
+    """The id of a row, as lists show it; raises `UsageError` if it can't be one."""
     if not text.isdecimal() or len(text) > _DIGITS_OF_IDS:
         raise UsageError(f"{text!r} is not a number such as 17, as the list shows it")
     return int(text)
