@@ -63,19 +63,19 @@ def _made() -> Counters:
         registry,
         mails=Counter(
             "easeback_mails",
-            "Tries to send a mail, by what came of them: sent, to_retry, put_back, given_up.",
+            "Attempts to send a mail, by result: sent, to_retry, given_up, put_back.",
             ["kind", "outcome"],
             registry=registry,
         ),
         files=Counter(
             "easeback_files",
-            "Files of the inbox that were judged, by what came of them.",
+            "Files of the inbox that were processed, by result.",
             ["outcome"],
             registry=registry,
         ),
         calls=Counter(
             "easeback_source_calls",
-            "Calls to services, by how they ended: ok, or the error.",
+            "Calls to services, by result: ok, or the error.",
             ["source", "status"],
             registry=registry,
         ),
@@ -88,7 +88,7 @@ def _made() -> Counters:
         ),
         job_runs=Counter(
             "easeback_job_runs",
-            "Runs of jobs, by how they ended: ok or failed.",
+            "Runs of each job, by result: ok or failed.",
             ["job", "outcome"],
             registry=registry,
         ),

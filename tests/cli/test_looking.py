@@ -32,6 +32,7 @@ def test_where_nothing_is_set_up_they_say_where_they_looked_and_how_to_begin(
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert not done.stdout or command == ("doctor",)
     assert str(tmp_path / "data" / "easeback.db") in done.stderr
+    assert "; settings file: none (looked for " in done.stderr
     assert "config/easeback.toml" in done.stderr
     assert "`easeback init`" in done.stderr
     assert holds(tmp_path) == []

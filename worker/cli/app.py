@@ -23,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Watches a runner's mileage and mails the routine that eases the runner back.",
     epilog="Exit status: 0 all well; 1 it ran, and something needs attention, or another worker is "
-    "at it; 2 wrong usage or settings, what was named isn't there, or nothing is set up yet.",
+    "running; 2 wrong usage or settings, something named doesn't exist, or nothing is set up yet.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -79,7 +79,7 @@ def add_athlete_command(
         typer.Option(
             "--welcome/--no-welcome",
             help="Send the first mail, with a link to the athlete's settings. By default, it is "
-            "where the link opens on other machines than this one (base_url).",
+            "sent if other machines can open the link (base_url).",
         ),
     ] = None,
     file: Annotated[
@@ -92,6 +92,8 @@ def add_athlete_command(
     as_json: Annotated[bool, typer.Option("--json", help="With --csv: print JSON only.")] = False,
 ) -> None:
     """Add an athlete.
+
+    By default: kilometres, a 24-hour clock, weeks from Monday, the weekly mail on Mondays at 7:00.
 
     With --csv, add everybody in a file. Its header names columns after these options: name, email,
     and any of timezone, units, clock, language, week_starts, weekly, pain, race, race_date and
@@ -247,13 +249,11 @@ def list_athletes(context: typer.Context, as_json: JsonOption = False) -> None:
 @athlete_commands.command("set")
 def change_athlete(
     context: typer.Context,
-    athlete: Annotated[
-        str | None, typer.Argument(metavar="ATHLETE", help="The athlete's name.")
-    ] = None,
+    athlete: AthleteArgument = None,
     whose: Annotated[str | None, typer.Option("--athlete", hidden=True)] = None,
     name: Annotated[str | None, NAME] = None,
     email: Annotated[str | None, EMAIL] = None,
-    timezone: TimezoneOption = None,
+    timezone: Annotated[str | None, typer.Option("--timezone", help="E.g. Europe/Berlin.")] = None,
     units: UnitsOption = None,
     clock: ClockOption = None,
     language: LanguageOption = None,
@@ -356,7 +356,7 @@ def forget(
 @athlete_commands.command("diary")
 def show_diary(
     context: typer.Context,
-    athlete: Annotated[str | None, typer.Argument(metavar="ATHLETE", help="Whose diary.")] = None,
+    athlete: AthleteArgument = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the pain diary: one answer a day, oldest first."""

@@ -60,7 +60,7 @@ def connect(
         typer.Option(
             "--expires",
             metavar="DAYS|DATE",
-            help="When a key expires. A terminal asks for it; otherwise the shortest possible.",
+            help="When the key expires. A terminal asks; otherwise, the shortest period counts.",
         ),
     ] = None,
 ) -> None:

@@ -122,7 +122,7 @@ class CommandContext:
             store.refuse_missing(self.settings.traces)
             what = f"{shown} is empty" if is_there else f"there is no database {shown}"
             raise UsageError(
-                f"nothing is set up here: {what}, by the settings in {where_from(self.file)}; "
+                f"nothing is set up here: {what}; settings file: {where_from(self.file)}; "
                 "begin with `easeback init` or `easeback athlete add`"
             )
         if schema > HEAD:
@@ -245,7 +245,7 @@ def where_from(file: Path | None) -> str:
     if file is not None:
         return _in_full(file)
     places = " and ".join(map(_in_full, found_in()))
-    return f"no file (looked for {places}): every setting has its default"
+    return f"none (looked for {places}), so every setting has its default"
 
 
 def _in_full(path: Path) -> str:
@@ -303,8 +303,8 @@ def parse_day(text: str) -> date:
         raise UsageError(f"{text!r} is not a date such as 2026-03-07") from error
 
 
-def number(text: str) -> int:
-    """The id of a row, as lists show it. `--help` shows the function's name as the type."""
+def listed_id(text: str) -> int:
+    """The id of a row, as lists show it; raises `UsageError` if it can't be one."""
     if not text.isdecimal() or len(text) > _DIGITS_OF_IDS:
         raise UsageError(f"{text!r} is not a number such as 17, as the list shows it")
     return int(text)

@@ -33,7 +33,6 @@ from worker.cli.answers import (
 )
 from worker.cli.arguments import PARSERS
 from worker.cli.athletes import (
-    LanguageOption,
     PainOption,
     RaceDateOption,
     RaceOption,
@@ -71,7 +70,9 @@ def init(
     data_dir: Annotated[str | None, typer.Option("--data-dir", help="The folder for data.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="The runner's name.")] = None,
     email: Annotated[str | None, typer.Option("--email", help="Their mail address.")] = None,
-    language: LanguageOption = None,
+    language: Annotated[
+        str | None, typer.Option("--language", help="Of mails and pages: en, de or fr.")
+    ] = None,
     timezone: TimezoneOption = None,
     units: UnitsOption = None,
     pain: PainOption = None,

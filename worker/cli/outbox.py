@@ -12,7 +12,7 @@ from worker.cli.context import (
     JsonOption,
     UsageError,
     command_of,
-    number,
+    listed_id,
 )
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def change_mails(
     context: typer.Context,
     ids: Annotated[
         list[int] | None,
-        typer.Argument(metavar="ID", help="Which mails, as `list` numbers them.", parser=number),
+        typer.Argument(metavar="ID", help="Which mails, as `list` numbers them.", parser=listed_id),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All mails in a suitable state.")] = False,
     as_json: JsonOption = False,

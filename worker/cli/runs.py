@@ -14,7 +14,7 @@ from worker.cli.context import (
     UsageError,
     athletes_meant,
     command_of,
-    number,
+    listed_id,
     parse_day,
     the_athlete,
 )
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from worker.store import StoredRun
 
 RunArgument = Annotated[
-    int, typer.Argument(metavar="RUN", help="Its id, as `runs` lists it.", parser=number)
+    int, typer.Argument(metavar="RUN", help="Its id, as `runs` lists it.", parser=listed_id)
 ]
 KmOption = Annotated[float, typer.Option("--km", metavar="N", help="Its distance in kilometres.")]
 

@@ -50,7 +50,7 @@ class Rules:
         0.0,
         "m",
         COACH_CLIMB,
-        "so many metres up count as 1 km more (kilometre-effort: 100); 0: climb doesn't count",
+        "this many metres up count as 1 km more (kilometre-effort: 100); 0: climb doesn't count",
     )
 
     run_over: float = _rule(
@@ -62,10 +62,8 @@ class Rules:
     run_window_days: int = _rule(
         FRANDSEN_DAYS, "d", FRANDSEN, "days before the session whose longest session counts"
     )
-    run_history_days: int = _rule(
-        42, "d", OURS, "days since the first run before the rule may speak"
-    )
-    run_min_runs: int = _rule(3, "runs", OURS, "sessions in the window before the rule may speak")
+    run_history_days: int = _rule(42, "d", OURS, "days since the first run before the rule applies")
+    run_min_runs: int = _rule(3, "runs", OURS, "sessions in the window before the rule applies")
     run_min_m: float = _rule(6000.0, "m", OURS, "shorter sessions are never a spike")
     run_excess_m: float = _rule(
         1000.0, "m", OURS, "a session must be at least this much longer than the longest"
@@ -74,13 +72,13 @@ class Rules:
         FRANDSEN_OVER[1],
         "times",
         FRANDSEN,
-        "above this many times the baseline, run and return weigh 2",
+        "above this many times the baseline, run and return have severity 2",
     )
     severity_3_over: float = _rule(
         FRANDSEN_OVER[2],
         "times",
         FRANDSEN,
-        "above this many times the baseline, run and return weigh 3",
+        "above this many times the baseline, run and return have severity 3",
     )
 
     return_over: float = _rule(
@@ -93,7 +91,7 @@ class Rules:
         14, "d", COACH, "this many days in a row without a run are a break"
     )
     return_watch_days: int = _rule(
-        30, "d", COACH, "days from the first run back on which the rule watches"
+        30, "d", COACH, "days from the first run back during which the rule applies"
     )
     return_before_days: int = _rule(
         60, "d", COACH, "days before the break whose longest session is the reference"
@@ -104,7 +102,7 @@ class Rules:
         1000.0, "m", COACH, "a session must be at least this much longer than the reference"
     )
     return_whole_days: int = _rule(
-        365, "d", COACH, "stray runs don't end a break, up to this length of the whole"
+        365, "d", COACH, "stray runs don't end a break, up to this length in all"
     )
     return_short_days: int = _rule(28, "d", COACH, "a break up to this long is short")
     return_medium_days: int = _rule(56, "d", COACH, "a break up to this long is medium")
@@ -127,14 +125,14 @@ class Rules:
     ramp_days: int = _rule(7, "d", NIELSEN, "days summed up")
     ramp_window_days: int = _rule(42, "d", OURS, "days before those, searched for the largest sum")
     ramp_history_days: int = _rule(
-        42, "d", OURS, "days since the first run before the rule may speak"
+        42, "d", OURS, "days since the first run before the rule applies"
     )
     ramp_min_m: float = _rule(8000.0, "m", OURS, "a smaller largest sum is no baseline")
     ramp_excess_m: float = _rule(
         10_000.0, "m", OURS, "the sum must be at least this much more than the largest"
     )
     ramp_severity_2_from: float = _rule(
-        1.60, "times", OURS, "from this many times the largest sum on, a ramp weighs 2"
+        1.60, "times", OURS, "from this many times the largest sum on, a ramp has severity 2"
     )
 
     month_over: float = _rule(
@@ -148,24 +146,28 @@ class Rules:
         84, "d", COACH, "days before those, searched for the largest sum"
     )
     month_history_days: int = _rule(
-        84, "d", COACH, "days since the first run before the rule may speak"
+        84, "d", COACH, "days since the first run before the rule applies"
     )
     month_min_m: float = _rule(20_000.0, "m", COACH, "a smaller largest sum is no baseline")
     month_excess_m: float = _rule(
         30_000.0, "m", COACH, "the sum must be this much more than the largest, or twice as much"
     )
 
-    season_volume_days: int = _rule(56, "d", OURS, "days of the volume that tells the season")
+    season_volume_days: int = _rule(
+        56, "d", OURS, "days whose volume is compared with the usual one"
+    )
     season_easy_share: float = _rule(
         0.50, "share", OURS, "a volume at most this share of the usual is an easy season"
     )
-    season_within_days: int = _rule(84, "d", OURS, "an easy season this recent makes re-training")
+    season_within_days: int = _rule(
+        84, "d", OURS, "after an easy season this recent, it's re-training"
+    )
     season_year_days: int = _rule(365, "d", OURS, "days whose volumes say what is usual")
     season_percentile: float = _rule(
         75.0, "%", OURS, "the percentile of those volumes that is called usual"
     )
     season_history_days: int = _rule(
-        182, "d", OURS, "days since the first run before a season may be told"
+        182, "d", OURS, "days since the first run before an easy season is recognised"
     )
 
     race_within_days: int = _rule(1, "d", OURS, "a run this near the race's day may be the race")
@@ -178,16 +180,16 @@ class Rules:
     )
 
     mail_every_days: int = _rule(
-        14, "d", OURS, "at most one alert in this many days, but for a higher severity"
+        14, "d", OURS, "at most one alert in this many days, unless the severity is higher"
     )
     mail_every_runs: int = _rule(
-        7, "runs", OURS, "at most one alert in this many runs, but for a higher severity"
+        7, "runs", OURS, "at most one alert in this many runs, unless the severity is higher"
     )
     mail_forget_days: int = _rule(
         365, "d", OURS, "an alert mailed longer ago holds nothing back, however few runs followed"
     )
     mail_familiar_days: int = _rule(
-        90, "d", OURS, "no alert of severity 1 or 2 for a distance inside run_over of one so recent"
+        90, "d", OURS, "no alert of severity 1 or 2 within run_over of the longest of these days"
     )
     mail_familiar_level: float = _rule(
         0.75,
@@ -196,16 +198,16 @@ class Rules:
         "four weeks below this share of the level of twelve are low; re-training counts as low too",
     )
     mail_familiar_low_days: int = _rule(
-        60, "d", OURS, "in low weeks, so many days count instead of mail_familiar_days"
+        60, "d", OURS, "in low weeks, this many days count instead of mail_familiar_days"
     )
     mail_month_days: int = _rule(
-        28, "d", OURS, "a month's rise is mailed where no alert was for so many days"
+        28, "d", OURS, "a month's rise is mailed if there was no alert for this many days"
     )
     mail_far_over: float = _rule(
         FRANDSEN_OVER[1],
         "times",
         OURS,
-        "severity 3 beyond this many times the longest of mail_familiar_days waits for no runs",
+        "severity 3 above this many times the longest of mail_familiar_days needn't wait for runs",
     )
     mail_within_days: int = _rule(3, "d", OURS, "nothing is mailed for a run older than this")
     mail_thread_days: int = _rule(
@@ -236,7 +238,7 @@ class Rules:
         1.36, "times", COACH, "a week counts as absorbed up to this many times the mean of four"
     )
     plan_build_over: float = _rule(
-        1.10, "times", COACH, "up to a race a week rises by at most this in a week"
+        1.10, "times", COACH, "before a race, the weeks grow by at most this factor each"
     )
     plan_long_share: float = _rule(
         0.50, "share", COACH, "of its week a long run is at most this, unless it usually is more"
@@ -251,10 +253,10 @@ class Rules:
         "of the long run an easy one is at most this, unless runs usually are longer",
     )
     plan_race_whole_m: float = _rule(
-        12_000.0, "m", COACH, "up to this distance the long run is to reach the race's own"
+        12_000.0, "m", COACH, "up to this distance, the long run should reach the race's own"
     )
     plan_race_share: float = _rule(
-        0.76, "share", COACH, "of a longer race, what the long run is to reach"
+        0.76, "share", COACH, "of a longer race, the part that the long run should reach"
     )
     plan_long_most_m: float = _rule(
         35_000.0, "m", COACH, "no race asks for a longer long run than this"
@@ -304,10 +306,13 @@ class Rules:
     )
     plan_sore_share: float = _rule(0.9, "share", COACH, "of the usual week while sore")
     plan_same_share: float = _rule(
-        0.05, "share", COACH, "a week planned otherwise by no more than this is called the same"
+        0.05, "share", COACH, "a planned week that changes by no more than this is called the same"
     )
     plan_spare_weeks: int = _rule(
-        2, "weeks", COACH, "on track for a race is reaching its distance this long before"
+        2,
+        "weeks",
+        COACH,
+        "a plan that reaches its long run less than this long before the taper is tight",
     )
     plan_most_weeks: int = _rule(
         104, "weeks", COACH, "a race that takes longer to reach than this has no plan"

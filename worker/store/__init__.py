@@ -425,9 +425,9 @@ class Store:
         left = [str(one) for one in traces if one.is_file() or any(one.glob("*"))]
         if left:
             raise StoreError(
-                f"there is no database at {self.file}, but there was one: {', '.join(left)} is "
-                "there. Mount its disk, restore a copy (`easeback restore FILE`), or begin anew "
-                "with an empty one (`easeback restore --begin-anew`)"
+                f"there is no database at {self.file}, but there was one, which left "
+                f"{' and '.join(left)}. Mount its disk, restore a copy (`easeback restore FILE`), "
+                "or begin anew with an empty one (`easeback restore --begin-anew`)"
             )
 
 

@@ -97,49 +97,49 @@ def _shared_gauges(web: WebContext, now: datetime) -> Iterator[GaugeMetricFamily
         workers = Counter[str](one.role for one in tx.workers.living(within=_LIVE_WITHIN))
     oldest_s = max((now - oldest_at).total_seconds(), 0.0) if oldest_at else 0.0
     age_s = {name: round((now - one.at).total_seconds(), 1) for name, one in ticks.items()}
-    yield _gauge("build_info", "The version that runs.", "version", {__version__: 1})
-    yield _gauge("ready", "1 where the work goes on.", "", {"": not troubles})
+    yield _gauge("build_info", "Always 1; the label has the version.", "version", {__version__: 1})
+    yield _gauge("ready", "1 if /readyz answers 200.", "", {"": not troubles})
     yield _gauge(
         "troubles",
-        "What keeps /readyz from being ready, by what it is about.",
+        "Problems that make /readyz fail, by job or part.",
         "about",
         Counter(trouble.name for trouble in troubles),
     )
-    yield _gauge("athletes", "Athletes kept.", "", {"": athletes})
+    yield _gauge("athletes", "Number of athletes.", "", {"": athletes})
     yield _gauge(
         "outbox_mails",
-        "Mails not yet sent, by state.",
+        "Mails that aren't sent yet, by state.",
         "state",
         {state: outbox.get(state, 0) for state in _STATES},
     )
     yield _gauge(
         "outbox_oldest_seconds",
-        "How long the oldest mail has waited; 0 where none waits.",
+        "How long the oldest mail has waited; 0 if none waits.",
         "",
         {"": oldest_s},
     )
     yield _gauge(
         "inbox_files",
-        "Files of the inbox, by what came of them.",
+        "Files in the inbox, by result.",
         "verdict",
         {verdict: inbox.get(verdict, 0) for verdict in _VERDICTS},
     )
-    yield _gauge("tick_age_seconds", "Since each job last ended.", "tick", age_s)
+    yield _gauge("tick_age_seconds", "Time since each job last ended.", "tick", age_s)
     yield _gauge(
         "tick_failing",
-        "1 where a job ended badly.",
+        "1 if the last run of a job failed.",
         "tick",
         {name: tick.trouble is not None for name, tick in ticks.items()},
     )
     yield _gauge(
         "crew",
-        "Processes that share the work and were seen within a minute, by role.",
+        "With several workers, processes seen within a minute, by role.",
         "role",
         {role: workers[role] for role in _ROLES},
     )
     yield _gauge(
         "sources_failing",
-        f"Athletes' sources that fail, {_FAILING_SHOWN} at most.",
+        f"Failing connections of athletes, {_FAILING_SHOWN} at most.",
         "",
         {"": failing},
     )
