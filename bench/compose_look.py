@@ -1,6 +1,6 @@
 """Take pictures of every mail in Chromium: phone to desktop, light and dark, without images.
 
-    python bench/compose_look.py FOLDER [--only NAME] [--axe axe.min.js]
+    python bench/compose_look.py FOLDER [--only NAME] [--languages en,de] [--axe axe.min.js]
 
 The HTML of each mail is written beside its pictures. With `--axe` (the file is in npm's axe-core)
 every view is also checked for what keeps people out. Needs playwright and a Chromium at
@@ -11,6 +11,7 @@ import argparse
 import os
 import re
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,32 +23,27 @@ from simulators.mails import MAILS
 from worker.domain.models import Email
 from worker.links import Signer
 from worker.notify import Composer
-from worker.notify.render import ENGLISH, SHIPPED_LANGUAGES, standalone
+from worker.notify.render import SHIPPED_LANGUAGES, standalone
 
 WIDTHS = (360, 768, 1280)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
-def mails() -> dict[str, Email]:
+def mails(languages: Sequence[str]) -> Iterator[tuple[str, Email]]:
     """Every mail to take pictures of, by name."""
-    composer = Composer(
-        signer=Signer(["made for the picture"], "https://easeback.example.org"), checkins=True
-    )
-    told = {name.replace(" ", "-"): make(composer) for name, make in MAILS.items()}
-    others = {
-        f"{name}-{language}": MAILS[name](Composer(language=language, checkins=True))
-        for name in ("alert", "weekly", "reconnect")
-        for language in SHIPPED_LANGUAGES
-        if language != ENGLISH
-    }
-    return told | others
+    signer = Signer(["made for the picture"], "https://easeback.example.org")
+    for language in languages:
+        composer = Composer(signer=signer, language=language, checkins=True)
+        for name, make in MAILS.items():
+            yield f"{language}-{name.replace(' ', '-')}", make(composer)
 
 
 def main() -> None:
     """Write the mails' HTML and pictures into a folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", default="", help="a pattern of the names to look at")
+    parser.add_argument("--languages", default=",".join(SHIPPED_LANGUAGES))
     parser.add_argument("--axe", type=Path)
     wanted = parser.parse_args()
     wanted.folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +52,7 @@ def main() -> None:
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"),
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
-        for name, email in mails().items():
+        for name, email in mails(wanted.languages.split(",")):
             if re.fullmatch(wanted.only or ".*", name):
                 (wanted.folder / f"{name}.txt").write_text(f"{email.subject}\n\n{email.text}")
                 _shoot(browser, wanted.folder / name, email, axe=wanted.axe)
