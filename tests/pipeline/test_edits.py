@@ -185,6 +185,12 @@ def test_what_an_implausible_run_was_is_corrected(app: App) -> None:
             "future",
             id="future",
         ),
+        pytest.param(
+            lambda app, who: add(app, who, 8.0, day=date.min), "no day of a run", id="the year 1"
+        ),
+        pytest.param(
+            lambda app, who: add(app, who, 8.0, day=date.max), "future", id="the year 9999"
+        ),
         pytest.param(lambda app, who: add(app, who, 9.0, minutes=1), "record", id="too fast"),
         pytest.param(lambda app, who: add(app, who, 9.0, minutes=-1), "minutes", id="no time"),
         pytest.param(lambda app, who: add(app, who, 9.0, minutes=1e9), "minutes", id="for ever"),

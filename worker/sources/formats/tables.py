@@ -31,6 +31,7 @@ from typing import IO
 from worker.domain.models import METRES_PER, Recording, Units
 from worker.domain.shown import plain_title
 from worker.sources import Unreadable
+from worker.sources.fields import FIRST_YEAR, LAST_YEAR
 from worker.sources.formats.sport import named_run
 from worker.sources.formats.written_dates import day_comes_first, written_at
 
@@ -89,7 +90,6 @@ _SHORTEST_MEDIAN_M = 300.0
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?")
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?")
 _MOST = 1e9
-_FIRST_YEAR, _LAST_YEAR = 1900, 2999
 _DURATION = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):(\d{2}(?:[.,]\d+)?)")
 _SHOWN = 40
 _CHUNK_BYTES = 64 * 1024
@@ -360,7 +360,7 @@ def _export_reader(columns: _Columns, rows: _Rows, *, zone: tzinfo) -> _ReadRow:
 
     def read_row(line: int, row: _Row) -> TableRow | OtherRow | Unreadable:
         written = written_at(_cell(row, columns["date"]), day_first=day_first)
-        is_date = written is not None and _FIRST_YEAR <= written.year <= _LAST_YEAR
+        is_date = written is not None and FIRST_YEAR <= written.year <= LAST_YEAR
         started_at = written.replace(tzinfo=UTC) if written and is_date else None
         shown = _number(_cell(row, columns["distance"]))
         distance_m = _number(_cell(row, columns["metres"]))
@@ -538,7 +538,7 @@ def _iso(text: str) -> datetime | None:
         at = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return at.replace(tzinfo=UTC) if _FIRST_YEAR <= at.year <= _LAST_YEAR else None
+    return at.replace(tzinfo=UTC) if FIRST_YEAR <= at.year <= LAST_YEAR else None
 
 
 def _on_the_wall(text: str, *, day_first: bool) -> datetime | None:
@@ -546,7 +546,7 @@ def _on_the_wall(text: str, *, day_first: bool) -> datetime | None:
     if at := _iso(text):
         return at
     written = written_at(text, day_first=day_first)
-    if written is None or not _FIRST_YEAR <= written.year <= _LAST_YEAR:
+    if written is None or not FIRST_YEAR <= written.year <= LAST_YEAR:
         return None
     return written.replace(tzinfo=UTC)
 
