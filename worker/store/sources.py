@@ -6,7 +6,7 @@ already encrypted, and nothing here can decrypt them.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -183,6 +183,16 @@ class SourceRows(SourceEvents):
     ) -> None:
         """`due_at` is when to poll this athlete again; None leaves it unchanged."""
         self._set(athlete, **standing, **({"due_at": due_at} if due_at is not None else {}))
+
+    def mend_clock(self, now: datetime, *, longest: timedelta) -> None:
+        """Make due now what is due later than by any pause, because the clock ran ahead."""
+        late, c = now + longest, _CREDENTIAL.c
+        times = (c.due_at, c.leased_until, c.looked_back_at, c.doubted_at)
+        again = {"due_at": now, "leased_until": None, "looked_back_at": None, "doubted_at": None}
+        self._update(_CREDENTIAL, self._is(_CREDENTIAL), or_(*(at > late for at in times)), **again)
+        self._update(_EVENT, self._is(_EVENT), _EVENT.c.due_at > late, due_at=now)
+        of_file = self._is(_ACTIVITY), _ACTIVITY.c.file == _DUE, _ACTIVITY.c.file_due_at > late
+        self._update(_ACTIVITY, *of_file, file_due_at=now)
 
     # Activities, as they were last seen
 
