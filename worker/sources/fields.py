@@ -19,7 +19,7 @@ def numeric_id(value: object) -> str:
     return text if text.isascii() and text.isdecimal() and len(text) <= _LONGEST_ID else ""
 
 
-def number(value: object) -> float | None:
+def amount(value: object) -> float | None:
     """A finite number that isn't negative; None for booleans, texts and the like."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -41,7 +41,7 @@ def instant(value: object) -> datetime | None:
         if isinstance(value, str):
             found = datetime.fromisoformat(value)
             found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-        elif milliseconds := number(value):
+        elif milliseconds := amount(value):
             found = datetime.fromtimestamp(milliseconds / 1000, UTC)
         else:
             return None
