@@ -212,6 +212,21 @@ def test_what_cannot_be_is_refused_in_words(
     assert stored(app, anna) == before
 
 
+@pytest.mark.parametrize("edit", [exclude, lambda app, who, run_id: correct(app, who, run_id, 5.0)])
+def test_an_edit_that_makes_two_runs_one_tells_of_that_one(
+    app: App, edit: Callable[[App, Athlete, int], StoredRun]
+) -> None:
+    """The watch ran all day, and a phone recorded the run within; the correction is of both."""
+    anna = app.athlete()
+    phone = recording(km=5.0, at=time(9), minutes=30, source="strava", external_id="1")
+    app.runs(anna, [phone])
+    watch = recording(km=12.0, at=time(8), minutes=40)
+    app.runs(anna, [replace(watch, elapsed_s=4 * 3600.0)])
+    assert counted_km(app, anna) == [12.0, 5.0]
+    edited = edit(app, anna, stored(app, anna)[0].run.id)
+    assert [edited] == stored(app, anna)
+
+
 def test_nobody_edits_another_athletes_run(app: App) -> None:
     """Knowing an id isn't enough."""
     _, run_id = warned(app)

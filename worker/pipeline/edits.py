@@ -40,22 +40,23 @@ def exclude_run(
         told = [one for one in _behind(tx, athlete, run_id) if not one.about]
         words = [_word(one, note=_LEFT_OUT[by], excluded=True) for one in told]
         ingest(tx, services, athlete, words, now=now)
-        return _stored(tx, athlete, run_id)
+        return _run_of(tx, athlete, told[0])
 
 
 def include_run(services: Services, athlete: Athlete, run_id: int, *, now: datetime) -> StoredRun:
     """Count an excluded run again; raises `EditError` if it isn't excluded."""
     with services.store.transaction() as tx:
-        words = [one for one in _behind(tx, athlete, run_id) if one.excluded]
+        best, *others = _behind(tx, athlete, run_id)
+        words = [one for one in others if one.excluded]
         if not words:
-            why = _stored(tx, athlete, run_id).quarantine
+            why = _run_of(tx, athlete, best).quarantine
             raise EditError(
                 f"run {run_id} wasn't left out by anybody: {why}; correct its distance instead"
                 if why
                 else f"run {run_id} counts already"
             )
         _take_back(tx, services, athlete, words, [], now=now)
-        return _stored(tx, athlete, run_id)
+        return _run_of(tx, athlete, best)
 
 
 def correct_run(
@@ -79,7 +80,7 @@ def correct_run(
             if not one.about
         ]
         _take_back(tx, services, athlete, earlier, words, now=now)
-        return _stored(tx, athlete, run_id)
+        return _run_of(tx, athlete, behind[0])
 
 
 def add_run(
@@ -121,8 +122,8 @@ def add_run(
     with services.store.transaction() as tx:
         if start is None:
             _refuse_known(tx, athlete, added)
-        change = ingest(tx, services, athlete, [added], now=now)
-        stored = _stored(tx, athlete, change.run_of[added.source, added.external_id])
+        ingest(tx, services, athlete, [added], now=now)
+        stored = _run_of(tx, athlete, added)
         if stored.excluded:
             raise EditError(
                 f"run {stored.run.id} was added before, and left out: put it back instead"
@@ -208,5 +209,7 @@ def _take_back(
     ingest(tx, services, athlete, words, now=now, also_since=dropped.first_day)
 
 
-def _stored(tx: Transaction, athlete: Athlete, run_id: int) -> StoredRun:
-    return next(one for one in tx.runs.all(athlete) if one.run.id == run_id)
+def _run_of(tx: Transaction, athlete: Athlete, recording: Recording) -> StoredRun:
+    """The run of a recording, whose id may have changed: an edit can make two runs one."""
+    key = recording.source, recording.external_id
+    return next(one for one in tx.runs.all(athlete) if key in one.sources)
