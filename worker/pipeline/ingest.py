@@ -86,12 +86,13 @@ def take_in_inbox(services: Services, now: datetime) -> TakenIn:
     if not stable:
         return TakenIn()
     done: list[Snapshot] = []
+    files_of: dict[int, list[Snapshot]] = {}
+    for file, athlete in stable:
+        files_of.setdefault(athlete.id, []).append(file)
     owners = {athlete.id: athlete for _, athlete in stable}
     for_each_due(
         owners.values,
-        lambda athlete: _ingest_files(
-            services, athlete, [file for file, owner in stable if owner.id == athlete.id], done, now
-        ),
+        lambda athlete: _ingest_files(services, athlete, files_of[athlete.id], done, now),
     )
     return TakenIn.of(done)
 
