@@ -289,6 +289,11 @@ class Outbox(Repository):
         is_theirs = (_OUTBOX.c.athlete_id == athlete.id, _OUTBOX.c.kind == kind)
         return self._values(select(_OUTBOX.c.key).where(*is_theirs))
 
+    def message_ids(self, athlete: Athlete) -> tuple[str, ...]:
+        """The Message-IDs of all mails that were ever queued about this athlete."""
+        query = select(_OUTBOX.c.message_id).where(_OUTBOX.c.athlete_id == athlete.id)
+        return self._values(query)
+
     def by_id(self, outbox_id: int) -> OutboxMail | None:
         found = self._select(_OUTBOX.c.id == outbox_id)
         return found[0] if found else None
