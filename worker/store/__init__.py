@@ -449,6 +449,12 @@ def _parsed(url: str) -> URL:
             f"database_url names {parsed.get_backend_name()}; "
             "SQLite and PostgreSQL are what Easeback supports"
         )
+    is_sqlite = parsed.get_backend_name() == "sqlite"
+    has_file = parsed.database not in {None, "", ":memory:"}
+    if is_sqlite and not (has_file and parsed.drivername in {"sqlite", "sqlite+pysqlite"}):
+        raise StoreAddressError(
+            "database_url names no SQLite file: it begins with sqlite:///, and a path follows"
+        )
     password = parsed.query.get("password")
     if isinstance(password, str):
         # In its usual place, the password is masked wherever the address is shown.
