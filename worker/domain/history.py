@@ -23,7 +23,7 @@ from worker.domain.shown import counted
 MM: Final = 1000
 """Millimetres in a metre."""
 
-HAIR_M: Final = 0.001
+TOLERANCE_M: Final = 0.001
 """A millimetre: what two floats may differ by and still mean the same distance."""
 
 WORLD_RECORDS: Final = (
@@ -317,7 +317,7 @@ def _sum_baseline(
     least: tuple[str, float],
 ) -> Baseline:
     largest_m, last = history.largest_sum(*window, days=days)
-    if not unknown and largest_m < least[1] - HAIR_M:
+    if not unknown and largest_m < least[1] - TOLERANCE_M:
         unknown = (
             f"too little running before: {largest_m:.0f} m in the largest {counted(days, 'day')} "
             f"({least[0]} = {least[1]:.0f})"

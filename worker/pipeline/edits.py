@@ -21,8 +21,8 @@ from worker.store import StoredRun, Transaction
 
 _LONGEST_MINUTES = 7 * 24 * 60
 
-Speaker = Literal["athlete", "operator"]
-_LEFT_OUT: dict[Speaker, str] = {
+Editor = Literal["athlete", "operator"]
+_LEFT_OUT: dict[Editor, str] = {
     "athlete": "left out by the athlete",
     "operator": "left out by `easeback runs exclude`",
 }
@@ -33,29 +33,29 @@ class EditError(ValueError):
 
 
 def exclude_run(
-    services: Services, athlete: Athlete, run_id: int, *, by: Speaker, now: datetime
+    services: Services, athlete: Athlete, run_id: int, *, by: Editor, now: datetime
 ) -> StoredRun:
     """Exclude a run from everything; raises `EditError` if there's no such run."""
     with services.store.transaction() as tx:
-        told = [one for one in _behind(tx, athlete, run_id) if not one.about]
-        words = [_word(one, note=_LEFT_OUT[by], excluded=True) for one in told]
-        ingest(tx, services, athlete, words, now=now)
-        return _run_of(tx, athlete, told[0])
+        originals = [one for one in _recordings_of(tx, athlete, run_id) if not one.about]
+        corrections = [_correction(one, note=_LEFT_OUT[by], excluded=True) for one in originals]
+        ingest(tx, services, athlete, corrections, now=now)
+        return _run_of(tx, athlete, originals[0])
 
 
 def include_run(services: Services, athlete: Athlete, run_id: int, *, now: datetime) -> StoredRun:
     """Count an excluded run again; raises `EditError` if it isn't excluded."""
     with services.store.transaction() as tx:
-        best, *others = _behind(tx, athlete, run_id)
-        words = [one for one in others if one.excluded]
-        if not words:
+        best, *others = _recordings_of(tx, athlete, run_id)
+        corrections = [one for one in others if one.excluded]
+        if not corrections:
             why = _run_of(tx, athlete, best).quarantine
             raise EditError(
                 f"run {run_id} wasn't left out by anybody: {why}; correct its distance instead"
                 if why
                 else f"run {run_id} counts already"
             )
-        _take_back(tx, services, athlete, words, [], now=now)
+        _replace_corrections(tx, services, athlete, corrections, [], now=now)
         return _run_of(tx, athlete, best)
 
 
@@ -65,22 +65,22 @@ def correct_run(
     run_id: int,
     *,
     distance_m: float,
-    by: Speaker,
+    by: Editor,
     now: datetime,
 ) -> StoredRun:
     """Give a run this distance, which takes precedence over all sources; raises `EditError`."""
     with services.store.transaction() as tx:
-        behind = _behind(tx, athlete, run_id)
+        recordings = _recordings_of(tx, athlete, run_id)
         _check(services, athlete, distance_m, now=now)
-        earlier = [one for one in behind if one.about and not one.excluded]
+        earlier = [one for one in recordings if one.about and not one.excluded]
         note = f"corrected by the {by}"
-        words = [
-            replace(_word(one, note=note, excluded=False), distance_m=distance_m)
-            for one in behind
+        corrections = [
+            replace(_correction(one, note=note, excluded=False), distance_m=distance_m)
+            for one in recordings
             if not one.about
         ]
-        _take_back(tx, services, athlete, earlier, words, now=now)
-        return _run_of(tx, athlete, behind[0])
+        _replace_corrections(tx, services, athlete, earlier, corrections, now=now)
+        return _run_of(tx, athlete, recordings[0])
 
 
 def add_run(
@@ -165,14 +165,14 @@ def _check(
         raise EditError(f"such a run can't be counted: {reason}")
 
 
-def _behind(tx: Transaction, athlete: Athlete, run_id: int) -> tuple[Recording, ...]:
-    behind = tx.runs.behind(athlete, run_id)
-    if not behind:
+def _recordings_of(tx: Transaction, athlete: Athlete, run_id: int) -> tuple[Recording, ...]:
+    recordings = tx.runs.behind(athlete, run_id)
+    if not recordings:
         raise EditError(f"there is no run {run_id}; `easeback runs --all` lists them")
-    return behind
+    return recordings
 
 
-def _word(about: Recording, *, note: str, excluded: bool) -> Recording:
+def _correction(about: Recording, *, note: str, excluded: bool) -> Recording:
     """The athlete's correction of a recording: a copy of it, with its own external id."""
     what = "excluded" if excluded else "corrected"
     digest = hashlib.sha256(about.key.encode()).hexdigest()
@@ -193,12 +193,12 @@ def _word(about: Recording, *, note: str, excluded: bool) -> Recording:
     )
 
 
-def _take_back(
+def _replace_corrections(
     tx: Transaction,
     services: Services,
     athlete: Athlete,
     earlier: list[Recording],
-    words: list[Recording],
+    corrections: list[Recording],
     *,
     now: datetime,
 ) -> None:
@@ -206,7 +206,7 @@ def _take_back(
     dropped = tx.runs.drop(
         athlete, MANUAL, [one.external_id for one in earlier], today=local_day(athlete, now)
     )
-    ingest(tx, services, athlete, words, now=now, also_since=dropped.first_day)
+    ingest(tx, services, athlete, corrections, now=now, also_since=dropped.first_day)
 
 
 def _run_of(tx: Transaction, athlete: Athlete, recording: Recording) -> StoredRun:

@@ -92,9 +92,8 @@ def tidy_store(services: Services, now: datetime) -> None:
             tx.source(name).mend_clock(now, longest=longest)
         ticks = tx.progress.ticks(DELETED, VACUUMED)
     deleted, last = ticks.get(DELETED), ticks.get(VACUUMED)
-    since = (
-        last.at if last and last.at <= now else None
-    )  # a later time was saved while the clock ran ahead
+    # A later time was saved while the clock ran ahead.
+    since = last.at if last and last.at <= now else None
     if deleted and (since is None or since <= min(deleted.at, now - VACUUM_EVERY)):
         remove_traces(services, now)
     else:

@@ -62,8 +62,10 @@ class SourceRows(SourceEvents):
         scopes: Collection[str] = (),
         now: datetime,
     ) -> None:
-        """Save a credential in place of any other; reading another account starts from
-        the beginning.
+        """Save a credential in place of any other.
+
+        The list is read on from where it was, or from the beginning if the account is another one.
+        Accounts whose id isn't known count as the same.
         """
         before = self.credential(athlete)
         row = {
@@ -150,9 +152,8 @@ class SourceRows(SourceEvents):
         held: dict[str, Any] = {"athlete_id": athlete.id, "source": self.source}
         if asked is not None:
             held["account_id"] = asked.account_id
-            if (
-                not asked.account_id
-            ):  # an account without an id is identified by when it was connected
+            if not asked.account_id:
+                # An account without an id is identified by when it was connected.
                 held["connected_at"] = asked.connected_at
         return self._change_by(_CREDENTIAL, held, leased_until=None) == 1
 
