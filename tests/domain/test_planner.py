@@ -142,6 +142,14 @@ class TestRace:
         """The plan has no race again on the day after."""
         assert ask(STEADY, race=race_in(-1, 21.1)).state == "open"
 
+    @pytest.mark.parametrize("after", [1, 2, 4, 5, 8])
+    def test_an_easy_week_comes_after_as_many_weeks_as_the_rule_says(self, after: int) -> None:
+        """Also after more than the four weeks from which a week is planned."""
+        rules = replace(RULES, plan_easy_after_weeks=after)
+        found = plan(history(STEADY, rules=rules), NOW, race=race_in(30, 42.195), rules=rules)
+        stretches = kinds(found).partition(" taper")[0].split("easy")[1:-1]
+        assert {len(stretch.split()) for stretch in stretches} == {after}
+
 
 class TestHeldBack:
     def test_after_a_finding_two_weeks_are_gentle(self) -> None:

@@ -161,7 +161,7 @@ class Load:
         return not self.absorbed_m(day - self.rules.run_window_days, begin)
 
     def weeks_m(self, begin: int, weeks: int = WEEKS_BEFORE) -> list[float]:
-        """The absorbed metres of each of the last weeks before the day `begin`, oldest first."""
+        """The absorbed metres of each of that many weeks before the day `begin`, oldest first."""
         known = self._weeks_m.get((begin, weeks))
         if known is None:
             edges = range(begin - weeks * WEEK_DAYS, begin, WEEK_DAYS)

@@ -241,8 +241,7 @@ def _week(
     most_m = load.week_most_m(begin)
     if target_m == inf:
         return _planned("build", begin, most_m, growth * long_m, load, inputs)
-    weeks_m = load.weeks_m(begin)
-    if _easy_is_due(weeks_m, rules):
+    if _easy_is_due(load, begin, rules):
         week_m = rules.plan_easy_week_share * usual_m
         return _planned("easy", begin, week_m, rules.plan_easy_long_share * long_m, load, inputs)
     kind: WeekKind = "build"
@@ -252,7 +251,7 @@ def _week(
     else:
         kind = "hold"
         long_m = min(long_m, max(target_m, median(load.longs_m(begin))))
-    second_m, largest_m = sorted(weeks_m)[-2:]
+    second_m, largest_m = sorted(load.weeks_m(begin))[-2:]
     rise_m = rules.plan_build_over * min(largest_m, rules.plan_build_over * second_m)
     most_m = min(most_m, load.month_most_m(begin))
     week_m = min(max(usual_m, min(long_m / share, rise_m)), most_m)
@@ -314,14 +313,14 @@ def _held_back(load: Load, begin: int, inputs: _Inputs, rules: Rules) -> _HeldBa
     return _HeldBack("gentle", week_share * usual_m, long_share * long_m)
 
 
-def _easy_is_due(weeks_m: Sequence[float], rules: Rules) -> bool:
+def _easy_is_due(load: Load, begin: int, rules: Rules) -> bool:
     """Whether none of the last weeks was a step back from an earlier week and from the largest."""
-    first = len(weeks_m) - rules.plan_easy_after_weeks
-    largest_m = max(weeks_m[first:])
+    after = rules.plan_easy_after_weeks
+    weeks_m = load.weeks_m(begin, max(WEEKS_BEFORE, after + 1))
+    largest_m = max(weeks_m[-max(after, 2) :])
     return not any(
-        weeks_m[place]
-        <= rules.plan_step_back_share * min(largest_m, max(weeks_m[:place], default=0.0))
-        for place in range(first, len(weeks_m))
+        weeks_m[place] <= rules.plan_step_back_share * min(largest_m, max(weeks_m[:place]))
+        for place in range(len(weeks_m) - after, len(weeks_m))
     )
 
 
