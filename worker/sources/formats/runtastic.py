@@ -52,13 +52,13 @@ def _row(session: dict[str, Any], name: str, line: int) -> TableItem:
     moving_ms = _positive(session.get("duration"))
     ended_ms = _positive(session.get("end_time")) or 0.0
     lead_ms = session.get("start_time_timezone_offset")
-    is_lead = isinstance(lead_ms, int) and abs(lead_ms) < _DAY_MS
-    lead = timedelta(milliseconds=lead_ms if is_lead else 0)
+    if not isinstance(lead_ms, int) or abs(lead_ms) >= _DAY_MS:
+        lead_ms = 0
     recording = Recording(
         source="import",
         external_id=f"runtastic {str(session.get('id') or name)[:_LONGEST_ID]}",
         started_at=started_at,
-        day=(started_at + lead).date(),
+        day=(started_at + timedelta(milliseconds=lead_ms)).date(),
         distance_m=distance_m or 0.0,
         moving_s=moving_ms / _MS_PER_S if moving_ms else None,
         elapsed_s=max(ended_ms - started_ms, moving_ms or 0.0) / _MS_PER_S or None,
