@@ -27,7 +27,6 @@ FAILURES = "import-failures.txt"
 ENTRIES_AT_ONCE = 100
 """Entries saved in one transaction: about as many as are read in the meantime."""
 
-
 _ASKED_AT_ONCE = 500
 
 Outcome = FileVerdict | Literal["put_aside", "corrected"]

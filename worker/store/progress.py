@@ -33,7 +33,6 @@ Role = Literal["worker", "web"]
 _WEEKLY, _STATE, _TICK, _WORKER = tables.weekly, tables.source_state, tables.tick, tables.crew
 _FORGOTTEN_AFTER = timedelta(days=1)
 
-
 _IS_TOLD = (_STATE.c.state == "failing") | (
     (_STATE.c.state == "ok") & _STATE.c.last_error.is_not(None)
 )

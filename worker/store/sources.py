@@ -40,7 +40,6 @@ _USED_STATE = tables.used_state
 
 STANDING = ("read_until", "read_back_to", "looked_back_at", "doubted_at", "failures")
 
-
 _DUE: ColumnElement[str] = literal_column("'due'")
 """A literal, so that PostgreSQL uses the index over files that are due."""
 

@@ -14,7 +14,7 @@ from typing import Any
 from worker.domain.models import Recording
 from worker.domain.shown import plain_title
 from worker.sources import Unreadable
-from worker.sources.fields import instant
+from worker.sources.fields import amount, instant
 from worker.sources.formats.sport import named_run
 from worker.sources.formats.tables import NO_SPORT, BadRow, OtherRow, TableItem, TableRow, no_run
 
@@ -24,7 +24,6 @@ _MS_PER_S = 1000.0
 _LIST = re.compile(r'"summarizedActivitiesExport"\s*:\s*\[')
 _NEXT = re.compile(r"[\s,]*")
 _LONGEST_ID = 128
-_MOST = 1e15
 
 
 def summary_rows(content: bytes) -> Iterator[TableItem]:
@@ -61,12 +60,12 @@ def _row(number: int, summary: Any) -> TableItem:
     started_at = instant(summary.get("beginTimestamp") or summary.get("startTimeGmt"))
     if started_at is None:
         return BadRow(number, "a run without a date") if sport else OtherRow(number, word)
-    centimetres = _positive(summary.get("distance"))
+    centimetres = amount(summary.get("distance")) or None
     if sport and centimetres is None:
         return BadRow(number, "a run without distance")
-    moving_ms = _positive(summary.get("duration"))
-    elapsed_ms = _positive(summary.get("elapsedDuration")) or moving_ms
-    up_cm = _positive(summary.get("elevationGain"))
+    moving_ms = amount(summary.get("duration"))
+    elapsed_ms = amount(summary.get("elapsedDuration")) or moving_ms
+    up_cm = amount(summary.get("elevationGain"))
     local = instant(summary.get("startTimeLocal")) or started_at
     recording = Recording(
         source="import",
@@ -84,8 +83,3 @@ def _row(number: int, summary: Any) -> TableItem:
     if sport is None:
         return OtherRow(number, word, no_run(recording, word))
     return TableRow(number, recording)
-
-
-def _positive(value: Any) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and 0 < value < _MOST else None
