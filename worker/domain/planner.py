@@ -115,7 +115,7 @@ def recovery(history: History, day: date, *, rules: Rules) -> Recovery:
     before = history.between(*days_before(day, rules.recovery_median_days))
     usual_m, long_m = load.usual_m(begin), load.long_m(begin, begin)
     if not before or not usual_m or not long_m:
-        return Recovery(_days_of_rest(day, None), None, None)
+        return Recovery(_days_after(day, None), None, None)
     first_m = rules.recovery_easy_share * median(one.distance_m for one in before)
     left_m = rules.plan_gentle_week[0] * usual_m
     most_m = rules.plan_gentle_long[0] * long_m
@@ -125,11 +125,11 @@ def recovery(history: History, day: date, *, rules: Rules) -> Recovery:
         runs_m.append(run_m if run_m >= rules.recovery_min_m else 0.0)
         left_m -= runs_m[-1]
     return Recovery(
-        _days_of_rest(day, runs_m), sum(runs_m), _floor(rules.plan_gentle_long[1] * long_m)
+        _days_after(day, runs_m), sum(runs_m), _floor(rules.plan_gentle_long[1] * long_m)
     )
 
 
-def _days_of_rest(day: date, runs_m: Sequence[float] | None) -> tuple[RecoveryDay, ...]:
+def _days_after(day: date, runs_m: Sequence[float] | None) -> tuple[RecoveryDay, ...]:
     """The days after an alert with these easy runs, or None if their distances aren't known."""
     easy_m = iter(runs_m or ())
     days = []

@@ -175,7 +175,7 @@ def _ingest_files(
             tx.inbox.drop_members(archives)
             tx.inbox.save((one._replace(athlete_id=athlete.id) for one in verdicts), now=now)
             state_now = SourceState("waiting" if silence and left else "ok", now, backlog=left)
-            tx.progress.source(athlete, "inbox", state_now)
+            tx.progress.save_source(athlete, "inbox", state_now)
         for one in verdicts:
             counters().files.labels(one.verdict).inc()
         for file, _, readings in read:

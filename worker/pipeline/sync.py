@@ -465,7 +465,7 @@ class SourceSync:
                         )
                     backlog = self._backlog(tx, athlete, standing, now)
                     state = SourceState("waiting" if words else "ok", now, words or note, backlog)
-                    tx.progress.source(athlete, client.name, state)
+                    tx.progress.save_source(athlete, client.name, state)
                     note_back(tx, client.name, now=now)
             for confirm in confirmations if stands else ():
                 session.ask("new", confirm)
@@ -522,7 +522,7 @@ class SourceSync:
                         save_activities(tx, session, page.activities, now=now, silence=silence)
                         tx.source(client.name).save_standing(athlete, asdict(standing))
                     backlog = self._backlog(tx, athlete, standing, now)
-                    tx.progress.backlog(athlete, client.name, backlog)
+                    tx.progress.save_backlog(athlete, client.name, backlog)
             if stands and page is not None and page.confirm:
                 session.ask("history", page.confirm)
         return calls
@@ -576,7 +576,7 @@ class SourceSync:
             state = replace(
                 before, state="failing" if failing else "waiting", last_error=str(error)
             )
-            tx.progress.source(athlete, client.name, state)
+            tx.progress.save_source(athlete, client.name, state)
         return f"{athlete.name}: {error}" if resets_at is None else None
 
     def _athletes(self, ids: Sequence[int], *, but: Collection[int]) -> Sequence[Athlete]:

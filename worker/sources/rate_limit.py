@@ -26,7 +26,7 @@ refusals, and a fifth is reserved for new runs.
 
 QUARTER = timedelta(minutes=15)
 
-BETWEEN = timedelta(seconds=1)
+CALL_EVERY = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(hours=4)
 SHORTEST_PAUSE = timedelta(minutes=1)
 
@@ -198,7 +198,7 @@ class Spacing(RateLimit):
 
     def reserve(self, purpose: Purpose, now: datetime) -> tuple[datetime, "Spacing"]:
         at = self.opens_at(purpose, now)
-        return at, replace(self, free_at=at + BETWEEN)
+        return at, replace(self, free_at=at + CALL_EVERY)
 
     def opens_at(self, _: Purpose, now: datetime) -> datetime:
         known = (self.free_at, self.closed_until)

@@ -134,7 +134,7 @@ class Progress(Repository):
 
     # Sources
 
-    def source(self, athlete: Athlete, source: SourceName, state: SourceState) -> None:
+    def save_source(self, athlete: Athlete, source: SourceName, state: SourceState) -> None:
         """Save the state of a source."""
         row = {"athlete_id": athlete.id, "source": source, **asdict(state)}
         if state.state in ("ok", "off") and state.last_error is None:
@@ -163,7 +163,7 @@ class Progress(Repository):
         theirs = _STATE.c.athlete_id == athlete.id
         self._update(_STATE, theirs, _IS_TOLD, told_error=_STATE.c.last_error)
 
-    def backlog(self, athlete: Athlete, source: SourceName, left: int) -> None:
+    def save_backlog(self, athlete: Athlete, source: SourceName, left: int) -> None:
         """Save how much of a source is left to read, if it has a state."""
         self._update(
             _STATE, _STATE.c.athlete_id == athlete.id, _STATE.c.source == source, backlog=left
