@@ -34,7 +34,10 @@ def _rule(default: _T, unit: str, source: str, meaning: str) -> _T:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The thresholds. Units: times (a factor), m metres, d days, min minutes, share a part of 1."""
+    """The thresholds.
+
+    Units: times (a factor), m metres, d days, min minutes, share a part of 1; others in words.
+    """
 
     session_gap_min: float = _rule(
         60.0, "min", OURS, "runs of one day with less than this between them are one session"

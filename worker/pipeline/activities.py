@@ -181,8 +181,6 @@ def files_of_new(
     session: ClientSession, listed: Sequence[ListedActivity], *, since: datetime
 ) -> Mapping[str, OriginalFile]:
     """The files of new runs, newest first, up to `FILES_BEFORE_JUDGING`."""
-    if not session.connected.client.has_files:
-        return {}
     wanted = _wanted(listed, since=since)
     with session.services.store.reading() as tx:
         known = tx.source(session.connected.client.name).seen(

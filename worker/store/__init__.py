@@ -377,7 +377,7 @@ class Store:
     def copy_to(self, path: Path) -> None:
         """Write a consistent copy of a SQLite database, whole or not at all, while others write.
 
-        Raises `StoreError` on PostgreSQL, whose own `pg_dump` does this.
+        Raises `StoreError` on PostgreSQL, whose own `pg_dump` does this, or `OSError`.
         """
         if self.file is None:
             raise StoreError("this is a PostgreSQL database: back it up with pg_dump")

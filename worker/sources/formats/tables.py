@@ -312,10 +312,7 @@ _Columns = Mapping[str, int | None]
 
 def _export_columns(names: Sequence[str], rows: _Rows) -> _Columns | None:
     """The columns by their English names, else by position; None if it isn't an export."""
-    places: dict[str, int | None] = {
-        key: next((names.index(name) for name in known if name in names), None)
-        for key, known in _NAMES.items()
-    }
+    places = _places(names, _NAMES)
     if None in (places["date"], places["type"], places["distance"]):
         first = next(iter(rows()), None)
         if first is None or len(names) <= _PLACES["distance"] or not _looks_exported(first[1]):
@@ -329,6 +326,14 @@ def _export_columns(names: Sequence[str], rows: _Rows) -> _Columns | None:
     if places["file"] is None:
         places["file"] = _file_column(rows)
     return places | {"metres": _twin(names, places["distance"])}
+
+
+def _places(names: Sequence[str], known: Mapping[str, Sequence[str]]) -> dict[str, int | None]:
+    """The column of each key by the first of its `known` names that the header has."""
+    return {
+        key: next((names.index(name) for name in options if name in names), None)
+        for key, options in known.items()
+    }
 
 
 def _looks_exported(row: _Row) -> bool:
@@ -438,10 +443,7 @@ def _programs_columns(
 
     They come with the unit of distances in metres, and a note if that was guessed.
     """
-    places: dict[str, int | None] = {
-        key: next((names.index(name) for name in known if name in names), None)
-        for key, known in _PROGRAMS_NAMES.items()
-    }
+    places = _places(names, _PROGRAMS_NAMES)
     found = next(
         ((at, m[1]) for at, n in enumerate(names) if (m := _DISTANCE_IN.fullmatch(n))), None
     )
