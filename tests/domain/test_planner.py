@@ -13,6 +13,7 @@ from worker.domain.checkins import CheckIn
 from worker.domain.models import Finding, Run
 from worker.domain.plan_change import change_of
 from worker.domain.planner import absorbed, ceiling, plan, recovery
+from worker.domain.rules import check_rules
 
 
 class TestOneWeek:
@@ -149,6 +150,17 @@ class TestRace:
         found = plan(history(STEADY, rules=rules), NOW, race=race_in(30, 42.195), rules=rules)
         stretches = kinds(found).partition(" taper")[0].split("easy")[1:-1]
         assert {len(stretch.split()) for stretch in stretches} == {after}
+
+    @pytest.mark.parametrize(
+        "changes", [{"ramp_window_days": 14}, {"ramp_window_days": 7}, {"recovery_min_m": 0.0}]
+    )
+    def test_any_allowed_rule_gives_a_plan(self, changes: dict[str, float]) -> None:
+        """A window without a whole week of its own, and easy runs of any length."""
+        rules = replace(RULES, **changes)  # type: ignore[arg-type]  # what each case names
+        check_rules(rules)
+        for on in (NOW, NOW + WEEK * 2):
+            found = plan(history(STEADY, rules=rules), on, race=race_in(14, 21.1), rules=rules)
+            assert len(found.weeks) > 10
 
 
 class TestHeldBack:

@@ -218,7 +218,8 @@ class Load:
             # be compared.
             oldest += WEEK_DAYS
         edges = range(oldest, begin - WEEK_DAYS, WEEK_DAYS)
-        largest_m = max(sum(self.absorbed_m(first, first + WEEK_DAYS)) for first in edges)
+        sums_m = (sum(self.absorbed_m(first, first + WEEK_DAYS)) for first in edges)
+        largest_m = max(sums_m, default=0.0)  # a short window has no such week
         base_m = max(largest_m, rules.ramp_min_m)
         rise_m = max(base_m * rules.ramp_over, base_m + rules.ramp_excess_m) - STEP_M
         if self.return_from(begin) is not None:

@@ -219,7 +219,7 @@ def _inputs(
         done_m=history.sum_m(begin, day),
         days_left=(begin + _WEEK - day).days - 1,
         long_place=max(places, key=lambda place: (places[place], place), default=WEEK_DAYS - 1),
-        runs=max(_LEAST_RUNS, median_low(map(len, weeks[-WEEKS_BEFORE:] or [[]]))),
+        runs=max(_LEAST_RUNS, median_low(map(len, weeks[-WEEKS_BEFORE:] or [()]))),
         run_m=median([one.distance_m for week in weeks for one in week] or [0.0]),
         found_on=max((one.day.toordinal() for one in findings if one.day <= day), default=None),
         hurt_on=last.day.toordinal() if last and last.feels == "hurts" else None,
@@ -383,7 +383,8 @@ def _laid_out(
         most_m = min(most_m, long_m, easy_most_m)
     runs = 0
     if most_m:
-        runs = min(inputs.runs - bool(long_m), int(easy_m / rules.recovery_min_m))
+        least_m = max(rules.recovery_min_m, STEP_M)
+        runs = min(inputs.runs - bool(long_m), int(easy_m / least_m))
         runs = max(runs, ceil(easy_m / most_m - _EASY_RUN_SLACK))
     if runs and long_m and load.is_fresh(begin + inputs.long_place, begin):
         long_m = min(long_m, _floor(_alone_most_m(left_m, runs, rules)))

@@ -357,6 +357,7 @@ _RISING: Final = (
     ("season_volume_days", "season_year_days"),
     ("season_volume_days", "season_history_days"),
 )
+_LEAST_GENTLE_WEEKS: Final = 2
 _MOST_PERCENTILE: Final = 100
 _MOST_DAYS: Final = 36_525
 """A century: longer windows are typing errors, and dates would leave the calendar."""
@@ -375,6 +376,12 @@ def check_rules(rules: Rules) -> None:
             reason = _nonsense(item.name, number, unit=item.metadata["unit"])
             if reason:
                 raise ValueError(f"{item.name} must be {reason}, not {number!r}")
+    weeks = len(rules.plan_gentle_week)
+    if weeks < _LEAST_GENTLE_WEEKS or weeks != len(rules.plan_gentle_long):
+        raise ValueError(
+            "plan_gentle_week must have as many weeks as plan_gentle_long, and at least "
+            f"{_LEAST_GENTLE_WEEKS}"
+        )
     for names in _RISING:
         for lower, upper in pairwise(names):
             if getattr(rules, lower) > getattr(rules, upper):
