@@ -217,7 +217,7 @@ def everything(made: Instance, client: TestClient, language: str) -> Answers:
     runner = made.add("Mira", language=language, pain=("buttock",), race=race)
     run_winter(made, runner)
     with made.store.transaction() as tx:
-        tx.progress.source(runner, "strava", SourceState("failing", None, REVOKED))
+        tx.progress.save_source(runner, "strava", SourceState("failing", None, REVOKED))
         found = tx.findings.standing(runner, since=TODAY - timedelta(days=20))
         tx.findings.silence(found[:1], FIRST_SYNC.format("Strava"))
         run = tx.runs.all(runner)[-4].run

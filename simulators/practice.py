@@ -54,11 +54,11 @@ def add_thirty(made: Instance) -> Mapping[str, Athlete]:
             if first not in ("Ben", "Cem", "Dora"):
                 _run(tx, one, since=21 if first == "Katja" else 0)
             worked = SourceState("ok", NOW - timedelta(hours=1))
-            tx.progress.source(one, "strava", worked)
+            tx.progress.save_source(one, "strava", worked)
         for first, km in (("Elena", 14.2), ("Felix", 12.1)):
             warn(tx, everybody[first], km=km)
         failing = SourceState("failing", NOW - timedelta(days=3), REVOKED)
-        tx.progress.source(everybody["Henri"], "strava", failing)
+        tx.progress.save_source(everybody["Henri"], "strava", failing)
         tx.athletes.pause(everybody["Ines"], since=NOW - timedelta(days=8))
         give_up_mail(tx, everybody["Jonas"])
     for first, answers in _ANSWERS.items():

@@ -133,7 +133,7 @@ def run_winter(
         tx.findings.silence(risen, "the run was 5 days ago (mail_within_days = 3)")
         _tell(tx, athlete, risen[-2:])
         for name, state in _SOURCES.items():
-            tx.progress.source(athlete, name, state)
+            tx.progress.save_source(athlete, name, state)
 
 
 def _tell(tx: Transaction, athlete: Athlete, found: Sequence[StoredFinding]) -> None:

@@ -80,7 +80,7 @@ def mail_given_up(tx: Transaction, now: datetime) -> None:
 
 
 def source_fails(tx: Transaction, now: datetime) -> None:
-    tx.progress.source(athlete(tx), "strava", SourceState("failing", now, "403"))
+    tx.progress.save_source(athlete(tx), "strava", SourceState("failing", now, "403"))
 
 
 def file_failed(tx: Transaction, now: datetime) -> None:

@@ -38,6 +38,7 @@ _UNITS = {
     "w": "weeks",
 }
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
+_LONGEST_DURATION = timedelta(days=36_525)  # a longer one would leave the calendar
 _SHORTEST_TOKEN = 8
 _SHORTEST_KEY = 32
 
@@ -59,9 +60,14 @@ def _duration(value: object) -> object:
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[2] not in _UNITS:
         raise ValueError('write a duration such as "5 s", "15 min", "1 h" or "400 d"')
-    length = timedelta(**{_UNITS[match[2]]: float(match[1])})
+    try:
+        length = timedelta(**{_UNITS[match[2]]: float(match[1])})
+    except OverflowError:
+        length = timedelta.max
     if length <= timedelta(0):
         raise ValueError("a duration must be longer than nothing")
+    if length > _LONGEST_DURATION:
+        raise ValueError("a duration must be at most a hundred years")
     return length
 
 

@@ -8,11 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.domain.histories import RULES, day, every, history, run
-from worker.domain.history import WORLD_RECORDS, implausible, record_s, return_baseline, sessions
+from worker.domain.history import (
+    WORLD_RECORDS,
+    Break,
+    History,
+    breaks,
+    implausible,
+    record_s,
+    return_baseline,
+    sessions,
+)
 from worker.domain.models import Run
 from worker.domain.rules import Rules
 
 TODAY = date(2025, 1, 1)
+
+
+def rests(ran: History, on: date) -> tuple[Break, ...]:
+    """The breaks of at least 14 days that a run on this day would be a return from."""
+    ordinals = [one.toordinal() for one in ran.days()]
+    return breaks(ordinals, on.toordinal(), min_days=14, watch_days=30)
 
 
 def test_runs_less_than_an_hour_apart_are_one_session() -> None:
@@ -67,7 +82,7 @@ def test_an_empty_history_answers_every_question() -> None:
     assert nobody.longest(day(0), day(30)) is None
     assert nobody.sum_m(day(0), day(30)) == 0
     assert nobody.largest_sum(day(0), day(30), days=7) == (0, day(6))
-    assert nobody.breaks(day(0), min_days=14, watch_days=30) == ()
+    assert rests(nobody, day(0)) == ()
     assert return_baseline(nobody, day(0), rules=RULES).distance_m is None
 
 
@@ -90,16 +105,14 @@ def test_sums_outlive_the_history_at_both_ends() -> None:
 @pytest.mark.parametrize(("back_on", "days"), [(14, None), (15, 14), (60, 59)])
 def test_a_break_is_its_days_without_a_run(back_on: int, days: int | None) -> None:
     """From the day after the last run to the day before the first one back."""
-    found = history([run(0, 5000), run(back_on, 5000)]).breaks(
-        day(back_on), min_days=14, watch_days=30
-    )
+    found = rests(history([run(0, 5000), run(back_on, 5000)]), day(back_on))
 
     assert [rest.days for rest in found] == ([days] if days else [])
 
 
 def test_a_rest_day_in_a_long_break_is_judged_as_if_it_ended_it() -> None:
     """On a rest day `explain` gives the answer for a run tomorrow."""
-    found = history(every(2, 5000, last=10)).breaks(day(40), min_days=14, watch_days=30)
+    found = rests(history(every(2, 5000, last=10)), day(40))
 
     assert [(rest.last_run_on, rest.returned_on) for rest in found] == [(day(10), day(40))]
 

@@ -13,6 +13,7 @@ from worker.domain.checkins import CheckIn
 from worker.domain.models import Finding, Run
 from worker.domain.plan_change import change_of
 from worker.domain.planner import absorbed, ceiling, plan, recovery
+from worker.domain.rules import check_rules
 
 
 class TestOneWeek:
@@ -141,6 +142,25 @@ class TestRace:
     def test_a_race_that_was_is_no_race(self) -> None:
         """The plan has no race again on the day after."""
         assert ask(STEADY, race=race_in(-1, 21.1)).state == "open"
+
+    @pytest.mark.parametrize("after", [1, 2, 4, 5, 8])
+    def test_an_easy_week_comes_after_as_many_weeks_as_the_rule_says(self, after: int) -> None:
+        """Also after more than the four weeks from which a week is planned."""
+        rules = replace(RULES, plan_easy_after_weeks=after)
+        found = plan(history(STEADY, rules=rules), NOW, race=race_in(30, 42.195), rules=rules)
+        stretches = kinds(found).partition(" taper")[0].split("easy")[1:-1]
+        assert {len(stretch.split()) for stretch in stretches} == {after}
+
+    @pytest.mark.parametrize(
+        "changes", [{"ramp_window_days": 14}, {"ramp_window_days": 7}, {"recovery_min_m": 0.0}]
+    )
+    def test_any_allowed_rule_gives_a_plan(self, changes: dict[str, float]) -> None:
+        """A window without a whole week of its own, and easy runs of any length."""
+        rules = replace(RULES, **changes)  # type: ignore[arg-type]  # what each case names
+        check_rules(rules)
+        for on in (NOW, NOW + WEEK * 2):
+            found = plan(history(STEADY, rules=rules), on, race=race_in(14, 21.1), rules=rules)
+            assert len(found.weeks) > 10
 
 
 class TestHeldBack:

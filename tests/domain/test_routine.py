@@ -129,6 +129,16 @@ def test_what_is_missing_is_said_where_it_should_be(text: str, words: str) -> No
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("wrong", ["title = 3", "when = 3"])
+def test_a_mistake_in_a_translation_is_said_with_its_own_line(wrong: str) -> None:
+    """The step has keys of the same names."""
+    step = 'key = "a"\ntitle = "A"\nhow = "So."\ndose = "Once."\nwhen = ["before"]\n'
+    text = f'[[routine]]\nname = "x"\n[[routine.step]]\n{step}'
+    text += '[routine.step.words.fr]\ntitle = "B"\n[routine.step.words.de]\n' + wrong
+    with pytest.raises(RoutineError, match=r"^routine.toml:12: "):
+        parse_routines(text, name="routine.toml")
+
+
 @pytest.mark.parametrize("video", ["http://x.example", "javascript:alert(1)", "https://x y", "x"])
 def test_a_film_is_an_https_address(video: str) -> None:
     """No other scheme gets into a link."""

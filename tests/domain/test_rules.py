@@ -101,3 +101,20 @@ def test_inverted_bands_are_refused_by_name(key: str, value: float, other: str) 
 def test_gates_may_be_left_open_with_zero(key: str) -> None:
     """No budget, no minimum, no excess, no joining: zero is a valid choice."""
     check_rules(replace(Rules(), **{key: 0}))  # type: ignore[arg-type]  # one type for all keys
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("plan_gentle_week", ()),
+        ("plan_gentle_week", (0.7, 0.8, 0.9)),
+        ("plan_gentle_long", (0.6,)),
+        ("plan_gentle_long", (0.6, 0.8, 0.9)),
+    ],
+)
+def test_the_weeks_after_a_finding_have_a_share_and_a_long_run_each(
+    key: str, value: tuple[float, ...]
+) -> None:
+    """An alert needs those of the first two."""
+    with pytest.raises(ValueError, match="plan_gentle_week must have as many weeks"):
+        check_rules(replace(Rules(), **{key: value}))  # type: ignore[arg-type]  # one of them

@@ -185,6 +185,12 @@ def test_what_an_implausible_run_was_is_corrected(app: App) -> None:
             "future",
             id="future",
         ),
+        pytest.param(
+            lambda app, who: add(app, who, 8.0, day=date.min), "no day of a run", id="the year 1"
+        ),
+        pytest.param(
+            lambda app, who: add(app, who, 8.0, day=date.max), "future", id="the year 9999"
+        ),
         pytest.param(lambda app, who: add(app, who, 9.0, minutes=1), "record", id="too fast"),
         pytest.param(lambda app, who: add(app, who, 9.0, minutes=-1), "minutes", id="no time"),
         pytest.param(lambda app, who: add(app, who, 9.0, minutes=1e9), "minutes", id="for ever"),
@@ -204,6 +210,21 @@ def test_what_cannot_be_is_refused_in_words(
     with pytest.raises(EditError, match=why):
         edit(app, anna)
     assert stored(app, anna) == before
+
+
+@pytest.mark.parametrize("edit", [exclude, lambda app, who, run_id: correct(app, who, run_id, 5.0)])
+def test_an_edit_that_makes_two_runs_one_tells_of_that_one(
+    app: App, edit: Callable[[App, Athlete, int], StoredRun]
+) -> None:
+    """The watch ran all day, and a phone recorded the run within; the correction is of both."""
+    anna = app.athlete()
+    phone = recording(km=5.0, at=time(9), minutes=30, source="strava", external_id="1")
+    app.runs(anna, [phone])
+    watch = recording(km=12.0, at=time(8), minutes=40)
+    app.runs(anna, [replace(watch, elapsed_s=4 * 3600.0)])
+    assert counted_km(app, anna) == [12.0, 5.0]
+    edited = edit(app, anna, stored(app, anna)[0].run.id)
+    assert [edited] == stored(app, anna)
 
 
 def test_nobody_edits_another_athletes_run(app: App) -> None:

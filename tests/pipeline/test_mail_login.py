@@ -279,7 +279,14 @@ def test_at_google_the_address_of_the_consent_is_pasted(
 
 
 @pytest.mark.parametrize(
-    "pasted", ["", "nonsense", "http://127.0.0.1:1/?state=other&code=made-consent"]
+    "pasted",
+    [
+        "",
+        "nonsense",
+        "http://127.0.0.1:1/?state=other&code=made-consent",
+        "http://127.0.0.1:1/?state=\u00e4ndern&code=made-consent",
+        "http://[127.0.0.1:1/?state=other&code=made-consent",
+    ],
 )
 def test_another_address_is_refused(
     google: None, tokens: TokenService, pasted: str, monkeypatch: pytest.MonkeyPatch,

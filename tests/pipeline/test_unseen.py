@@ -139,7 +139,7 @@ def test_a_service_that_is_not_read_is_told_every_week(app: App, state: SourceSt
     with app.services.store.transaction() as tx:
         tx.source("strava").connect(anna, account_id="1", encrypted=b"x", now=app.now)
         if state:
-            tx.progress.source(anna, "strava", state)
+            tx.progress.save_source(anna, "strava", state)
     app.now = NOON
     for weeks in range(1, 4):
         app.now = NOON + (weeks - 1) * WEEK
@@ -159,7 +159,7 @@ def test_who_was_read_since_the_week_ended_is_told_of_it_as_ever(app: App) -> No
     app.runs(anna, steady(until=NOON.date() - 21 * DAY))
     with app.services.store.transaction() as tx:
         tx.source("strava").connect(anna, account_id="1", encrypted=b"x", now=app.now)
-        tx.progress.source(anna, "strava", SourceState("ok", NOON - 12 * MINUTE))
+        tx.progress.save_source(anna, "strava", SourceState("ok", NOON - 12 * MINUTE))
     app.now = NOON
     (mail,) = told(app)
     assert "a quiet one, no runs" in mail

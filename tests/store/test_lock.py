@@ -99,6 +99,15 @@ def test_without_one_kind_of_lock_the_other_holds(
             assert "under another name of its file" in second_worker(sqlite_url, shim=NO_FLOCK)
 
 
+def test_a_lock_file_that_cannot_be_opened_is_said_in_one_line(sqlite_url: str) -> None:
+    """Root's, for example, after the worker was started with `sudo` once."""
+    with closing(Store.open(sqlite_url)) as store:
+        assert store.file is not None
+        store.file.with_name(f"{store.file.name}.lock").mkdir()
+        with pytest.raises(StoreError, match=r"db.lock can't be opened"), store.sole_worker():
+            pass
+
+
 def test_a_file_system_without_locks_is_refused_in_one_line(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,7 @@ def source(tmp_path: Path) -> Path:
         for name in NAMES:
             one = tx.athletes.add(Athlete(0, name, "a@example.org", ADDED))
             tx.runs.save(one, steady(), now=NOW, today=TODAY)
-            tx.progress.source(one, "inbox", SourceState("ok", NOW))
+            tx.progress.save_source(one, "inbox", SourceState("ok", NOW))
             tx.progress.save_week(one, date(2026, 11, 16), state="queued")
             tx.source("strava").connect(
                 one, account_id=str(one.id), encrypted=b"\x00\xff", expires_at=NOW,

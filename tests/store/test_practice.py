@@ -48,7 +48,7 @@ def test_a_row_says_what_is_stored(store: Store) -> None:
             tx.checkins.save(anna, one, now=NOW)
         warn(tx, anna, day=back(1))
         lost = SourceState("failing", NOW - timedelta(days=9), "revoked")
-        tx.progress.source(anna, "strava", lost)
+        tx.progress.save_source(anna, "strava", lost)
         give_up_mail(tx, anna, key="weekly")
         tx.athletes.pause(anna, since=NOW)
     found = rows(store)

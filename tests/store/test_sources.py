@@ -291,7 +291,7 @@ def test_what_a_sound_source_does_not_show_is_told_once(store: Store, athlete: A
 
     def told(state: SourceState) -> bool:
         with store.transaction() as tx:
-            tx.progress.source(athlete, "intervals", state)
+            tx.progress.save_source(athlete, "intervals", state)
             is_new = tx.progress.sources_and_news(athlete)[1] == {"intervals": state.last_error}
             tx.progress.mark_errors_notified(athlete)
             return is_new

@@ -92,6 +92,9 @@ def test_a_second_worker_is_refused_and_told_who_holds_the_database(
     [
         pytest.param("nonsense", "not a database address", id="no address"),
         pytest.param("mysql://user:hunter2@host/name", "SQLite and PostgreSQL", id="MySQL"),
+        pytest.param("sqlite://", "no SQLite file", id="no file named"),
+        pytest.param("sqlite:///:memory:", "no SQLite file", id="in memory"),
+        pytest.param("sqlite+aiosqlite:////tmp/a.db", "no SQLite file", id="another driver"),
         pytest.param("sqlite:////dev/null/easeback.db", "folder can't be made", id="no folder"),
         pytest.param("sqlite:////tmp", "can't be used", id="a folder"),
         pytest.param("sqlite:////dev/null", "can't be used", id="no file"),

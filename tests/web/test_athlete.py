@@ -114,7 +114,7 @@ def test_days_are_those_of_the_athletes_calendar(made: Instance, client: TestCli
     """An evening in Los Angeles is the next day in UTC, but that evening there."""
     far = made.add("Far", timezone="America/Los_Angeles", clock="12")
     with made.store.transaction() as tx:
-        tx.progress.source(far, "inbox", SourceState("ok", NOW.replace(hour=4)))
+        tx.progress.save_source(far, "inbox", SourceState("ok", NOW.replace(hour=4)))
     page = client.get(made.link("athlete", far)).text.replace("\u00a0", " ")
     assert re.search(r"last on Friday 20 February at 8:\d\d pm", page)
 
@@ -232,7 +232,7 @@ def test_a_source_that_is_off_is_offered_again(
 ) -> None:
     """After a disconnect there's nothing to disconnect."""
     with made.store.transaction() as tx:
-        tx.progress.source(mira, "strava", SourceState("off", NOW))
+        tx.progress.save_source(mira, "strava", SourceState("off", NOW))
     page = client.get(made.link("athlete", mira)).text
     assert "Connect Strava" in page
     assert "Disconnect" not in page

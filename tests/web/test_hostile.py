@@ -54,7 +54,7 @@ def pages(made: Instance, client: TestClient, hostile: str) -> dict[str, str]:
     )
     run_winter(made, victim)
     with made.store.transaction() as tx:
-        tx.progress.source(victim, "strava", SourceState("failing", None, hostile))
+        tx.progress.save_source(victim, "strava", SourceState("failing", None, hostile))
         tx.progress.ticked("inbox", at=made.clock.now, trouble=hostile)
     return _pages(made, client, victim)
 

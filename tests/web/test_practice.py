@@ -273,7 +273,7 @@ def test_the_pages_speak_the_therapists_language_to_the_last_word(
     run_winter(made, thirty["Nils"])
     with made.store.transaction() as tx:
         failing = SourceState("failing", NOW, REVOKED)
-        tx.progress.source(thirty["Nils"], "strava", failing)
+        tx.progress.save_source(thirty["Nils"], "strava", failing)
     wrong = []
     shown = ("Anna", "Clara", "Elena", "Greta", "Henri", "Ines", "Jonas", "Ben", "Nils")
     for path in (

@@ -189,7 +189,7 @@ class TestFigures:
         tick(made, inbox="the folder is gone")
         queue(made, mira, fails=True)
         with made.store.transaction() as tx:
-            tx.progress.source(mira, "strava", SourceState("failing", None, "403 Inactive"))
+            tx.progress.save_source(mira, "strava", SourceState("failing", None, "403 Inactive"))
         page = made.client().get("/status").text
         assert "<h1>Needs attention</h1>" in page
         assert "the folder is gone" in page

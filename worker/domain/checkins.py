@@ -14,9 +14,11 @@ Each of these stops the suggestions to run until the athlete answers "fine". The
 them are in the word lists of `notify/templates`.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from operator import attrgetter
 from typing import Final, Literal, get_args
 
 Feels = Literal["fine", "sore", "hurts"]
@@ -29,6 +31,7 @@ RED_FLAGS: Final = (*EMERGENCIES, *BE_SEEN)
 WORST: Final = 10
 FORTNIGHT: Final = timedelta(days=14)
 _DAY: Final = timedelta(days=1)
+_DAY_OF: Final = attrgetter("day")
 _HURTING_DAYS: Final = 2
 _RISE: Final = 2
 _MODERATE: Final = 4
@@ -69,16 +72,18 @@ def advise(diary: Iterable[CheckIn], *, today: date) -> Advice:
 
     Answers older than a fortnight, or dated in the future, don't count.
     """
-    recent = _recent(diary, today)
+    return _advice(_recent(_sorted(diary), today))
+
+
+def _advice(recent: list[CheckIn]) -> Advice:
     if not recent:
         return Advice("unknown")
-    last = recent[-1]
     reasons = tuple(_reasons(recent))
     if "emergency" in reasons:
         return Advice("emergency", reasons)
     if reasons:
         return Advice("be seen", reasons)
-    return Advice(_ALONE[last.feels])
+    return Advice(_ALONE[recent[-1].feels])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +101,21 @@ class Stop:
 
 def stop_of(diary: Iterable[CheckIn], *, today: date) -> Stop | None:
     """What stops an athlete's runs today, according to the whole diary, or None."""
-    diary = tuple(diary)
-    advice = advise(diary, today=today)
+    past = _sorted(diary)
+    recent = _recent(past, today)
+    advice = _advice(recent)
     if not advice.stops_runs:
         return None
-    last = max(one.day for one in diary if one.day <= today)
-    since = _since(today, lambda day: advise(diary, today=day).stops_runs)
-    return Stop(advice, since, last + FORTNIGHT)
+    since = _since(today, lambda day: _advice(_recent(past, day)).stops_runs)
+    return Stop(advice, since, recent[-1].day + FORTNIGHT)
 
 
 def standing_flags(diary: Iterable[CheckIn], *, today: date) -> Mapping[str, date]:
     """The red flags that hold today, each with the day since when it has held."""
-    diary = tuple(diary)
+    past = _sorted(diary)
 
     def flags_on(day: date) -> set[str]:
-        return {flag for one in _since_fine(_recent(diary, day)) for flag in one.flags}
+        return {flag for one in _since_fine(_recent(past, day)) for flag in one.flags}
 
     standing = flags_on(today)
     return {
@@ -125,9 +130,8 @@ def unwell_since(diary: Iterable[CheckIn], *, today: date) -> date | None:
 
     After a fortnight without an answer, counting starts again.
     """
-    past = sorted((one for one in diary if one.day <= today), key=lambda one: one.day)
     first, until = None, today
-    for one in reversed(past):
+    for one in reversed(_sorted(one for one in diary if one.day <= today)):
         if one.day <= until - FORTNIGHT or _is_fine(one):
             break
         first = until = one.day
@@ -142,10 +146,14 @@ def _since(today: date, holds: Callable[[date], bool]) -> date:
     return first
 
 
-def _recent(diary: Iterable[CheckIn], today: date) -> list[CheckIn]:
-    """The answers that count today, oldest first."""
-    counting = (one for one in diary if today - FORTNIGHT < one.day <= today)
-    return sorted(counting, key=lambda one: one.day)
+def _sorted(diary: Iterable[CheckIn]) -> list[CheckIn]:
+    return sorted(diary, key=_DAY_OF)
+
+
+def _recent(diary: list[CheckIn], today: date) -> list[CheckIn]:
+    """The answers of a sorted diary that count today, oldest first."""
+    end = bisect_right(diary, today, key=_DAY_OF)
+    return diary[bisect_right(diary, today - FORTNIGHT, hi=end, key=_DAY_OF) : end]
 
 
 def _reasons(recent: list[CheckIn]) -> Iterable[Reason]:

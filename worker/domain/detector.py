@@ -20,8 +20,8 @@ from operator import attrgetter
 from typing import Final, Literal
 
 from worker.domain.history import (
-    HAIR_M,
     MM,
+    TOLERANCE_M,
     Baseline,
     History,
     days_before,
@@ -87,7 +87,7 @@ def judge_day(history: History, day: date, *, rules: Rules, race: Race | None = 
         bounds=_Bounds(rules.ramp_over, 0.0, rules.ramp_excess_m, (), NIELSEN),
     )
     if ramp.fired:
-        if ramp.observed_m >= rules.ramp_severity_2_from * (ramp.baseline_m or 0.0) - HAIR_M:
+        if ramp.observed_m >= rules.ramp_severity_2_from * (ramp.baseline_m or 0.0) - TOLERANCE_M:
             ramp = replace(ramp, severity=2)
         # On the day of a ramp, a run or return of severity 1 is raised to 2.
         run, back = (replace(one, severity=2) if one.severity == 1 else one for one in (run, back))
@@ -147,14 +147,15 @@ def _signal(
         held_by = None
         if not has_run:
             held_by = "no run on this day"
-        elif observed_m < bounds.min_m - HAIR_M:
+        elif observed_m < bounds.min_m - TOLERANCE_M:
             held_by = f"shorter than the rule looks at ({kind}_min_m = {bounds.min_m:.0f})"
-        elif observed_m <= limit_m + HAIR_M:
+        elif observed_m <= limit_m + TOLERANCE_M:
             held_by = f"inside the limit ({kind}_over = {bounds.over:g})"
-        elif observed_m - baseline_m < bounds.excess_m - HAIR_M:
+        elif observed_m - baseline_m < bounds.excess_m - TOLERANCE_M:
             held_by = f"too little above the baseline ({kind}_excess_m = {bounds.excess_m:.0f})"
         else:
-            severity = 1 + sum(observed_m > band * baseline_m + HAIR_M for band in bounds.graded)
+            graded_m = [band * baseline_m + TOLERANCE_M for band in bounds.graded]
+            severity = 1 + sum(observed_m > most_m for most_m in graded_m)
     return Signal(
         kind=kind,
         observed_m=observed_m,
@@ -201,11 +202,11 @@ def _raced(session: Session, *, race: Race | None, rules: Rules) -> Literal["rac
         return "race"
     distances_m = [run.distance_m for run in session.runs]
     if race and abs((session.day - race.day).days) <= rules.race_within_days:
-        near_m = race.distance_m * rules.race_share + HAIR_M
+        near_m = race.distance_m * rules.race_share + TOLERANCE_M
         if any(abs(metres - race.distance_m) <= near_m for metres in distances_m):
             return "race"
     common = any(
-        abs(metres - common_m) <= common_m * rules.race_maybe_share + HAIR_M
+        abs(metres - common_m) <= common_m * rules.race_maybe_share + TOLERANCE_M
         for metres in distances_m
         for common_m in rules.race_maybe_m
     )
@@ -304,7 +305,7 @@ def _familiar(history: History, finding: Finding, *, rules: Rules) -> str | None
     if finding.retraining or month_m < rules.mail_familiar_level * level_m:
         key, days = "mail_familiar_low_days", rules.mail_familiar_low_days
     longest = history.longest(*days_before(finding.day, days))
-    if longest is None or finding.observed_m > longest.distance_m * rules.run_over + HAIR_M:
+    if longest is None or finding.observed_m > longest.distance_m * rules.run_over + TOLERANCE_M:
         return None
     return f"about as far was run not long before ({key} = {days})"
 

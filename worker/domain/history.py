@@ -23,7 +23,7 @@ from worker.domain.shown import counted
 MM: Final = 1000
 """Millimetres in a metre."""
 
-HAIR_M: Final = 0.001
+TOLERANCE_M: Final = 0.001
 """A millimetre: what two floats may differ by and still mean the same distance."""
 
 WORLD_RECORDS: Final = (
@@ -204,14 +204,6 @@ class History:
         unborn = min(max(0, born - begin), end - begin)
         return [0] * unborn + list(known) + [self._until_mm[-1]] * (missing - unborn)
 
-    def breaks(self, day: date, *, min_days: int, watch_days: int) -> tuple[Break, ...]:
-        """The breaks that a run on `day` would still be a return from, the latest first.
-
-        A break counts if the first run after it was on one of the `watch_days` that end with
-        `day`. If `day` has no run, one is assumed.
-        """
-        return breaks(self._ordinals, day.toordinal(), min_days=min_days, watch_days=watch_days)
-
     def return_from(self, day: date, *, rules: Rules) -> Return | None:
         """The return that a run on `day` would be part of, or None."""
         return return_from(self._ordinals, day.toordinal(), rules=rules)
@@ -317,7 +309,7 @@ def _sum_baseline(
     least: tuple[str, float],
 ) -> Baseline:
     largest_m, last = history.largest_sum(*window, days=days)
-    if not unknown and largest_m < least[1] - HAIR_M:
+    if not unknown and largest_m < least[1] - TOLERANCE_M:
         unknown = (
             f"too little running before: {largest_m:.0f} m in the largest {counted(days, 'day')} "
             f"({least[0]} = {least[1]:.0f})"
@@ -361,7 +353,11 @@ def _too_young(history: History, day: date, key: str, days: int) -> str | None:
 def breaks(
     ordinals: Sequence[int], day: int, *, min_days: int, watch_days: int
 ) -> tuple[Break, ...]:
-    """Like `History.breaks`, for the sorted ordinals of days with runs."""
+    """The breaks that a run on `day` would still be a return from, the latest first.
+
+    `ordinals` are the sorted days with runs, and `day` is one too; it need not be among them. A
+    break counts if the first run after it was on one of the `watch_days` that end with `day`.
+    """
     since = day - watch_days + 1
     begin = max(0, bisect_left(ordinals, since) - 1)
     days = [*ordinals[begin : bisect_right(ordinals, day)], day]

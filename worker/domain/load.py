@@ -19,7 +19,7 @@ from worker.domain.history import History, Return, return_from
 from worker.domain.models import Session
 from worker.domain.rules import Rules
 
-FOUR: Final = 4
+WEEKS_BEFORE: Final = 4
 """The number of weeks before a week from which it is planned."""
 
 WEEK_DAYS: Final = 7
@@ -38,8 +38,8 @@ class Load:
     A planned session is added like one that was run. Days are ordinals.
     """
 
-    def __init__(self, born: int, rules: Rules) -> None:
-        self._born = born
+    def __init__(self, first_day: int, rules: Rules) -> None:
+        self._first_day = first_day
         self.rules = rules
         self.days: list[int] = []
         self._run_m: list[float] = []
@@ -66,7 +66,7 @@ class Load:
         return load
 
     def copy(self) -> "Load":
-        load = Load(self._born, self.rules)
+        load = Load(self._first_day, self.rules)
         load.days, load._run_m = self.days.copy(), self._run_m.copy()
         load._absorbed_m = self._absorbed_m.copy()
         load._returned_on = self._returned_on.copy()
@@ -94,7 +94,7 @@ class Load:
         first = bisect_left(self.days, day - rules.run_window_days)
         end = bisect_left(self.days, day, lo=first)
         if first < end:
-            is_old = day - self._born >= rules.run_history_days
+            is_old = day - self._first_day >= rules.run_history_days
             has_rule = is_old and end - first >= rules.run_min_runs
             longest_m = max((self._absorbed_m if has_rule else self._run_m)[first:end])
             most_m = max(
@@ -160,8 +160,8 @@ class Load:
         """Whether there is no session before `begin` in the month before `day`."""
         return not self.absorbed_m(day - self.rules.run_window_days, begin)
 
-    def weeks_m(self, begin: int, weeks: int = FOUR) -> list[float]:
-        """The absorbed metres of each of the last weeks before the day `begin`, oldest first."""
+    def weeks_m(self, begin: int, weeks: int = WEEKS_BEFORE) -> list[float]:
+        """The absorbed metres of each of that many weeks before the day `begin`, oldest first."""
         known = self._weeks_m.get((begin, weeks))
         if known is None:
             edges = range(begin - weeks * WEEK_DAYS, begin, WEEK_DAYS)
@@ -171,7 +171,7 @@ class Load:
 
     def longs_m(self, begin: int) -> list[float]:
         """The longest absorbed session of each of the four weeks before the day `begin`."""
-        edges = range(begin - FOUR * WEEK_DAYS, begin, WEEK_DAYS)
+        edges = range(begin - WEEKS_BEFORE * WEEK_DAYS, begin, WEEK_DAYS)
         return [max(self.absorbed_m(first, first + WEEK_DAYS), default=0.0) for first in edges]
 
     def week_m(self, begin: int) -> float:
@@ -183,8 +183,8 @@ class Load:
         weeks_m = self.weeks_m(begin)
         back = self.return_from(begin)
         if back is not None and back.runs_before >= self.rules.return_min_runs:
-            last = back.rest.last_run_on.toordinal()
-            before_m = sum(self.absorbed_m(last - FOUR * WEEK_DAYS + 1, last + 1)) / FOUR
+            end = back.rest.last_run_on.toordinal() + 1
+            before_m = sum(self.absorbed_m(end - WEEKS_BEFORE * WEEK_DAYS, end)) / WEEKS_BEFORE
             return max(back.share * before_m, min(weeks_m[-1], before_m))
         return min(sorted(weeks_m)[-2], self.rules.plan_absorbed_over * fmean(weeks_m))
 
@@ -218,7 +218,8 @@ class Load:
             # be compared.
             oldest += WEEK_DAYS
         edges = range(oldest, begin - WEEK_DAYS, WEEK_DAYS)
-        largest_m = max(sum(self.absorbed_m(first, first + WEEK_DAYS)) for first in edges)
+        sums_m = (sum(self.absorbed_m(first, first + WEEK_DAYS)) for first in edges)
+        largest_m = max(sums_m, default=0.0)  # a short window has no such week
         base_m = max(largest_m, rules.ramp_min_m)
         rise_m = max(base_m * rules.ramp_over, base_m + rules.ramp_excess_m) - STEP_M
         if self.return_from(begin) is not None:
@@ -237,7 +238,7 @@ class Load:
         most_m = inf
         for place in range(WEEK_DAYS):
             base_m = max(months_m[place : place + window - month + 1])
-            is_old = begin + place - self._born >= self.rules.month_history_days
+            is_old = begin + place - self._first_day >= self.rules.month_history_days
             if is_old and base_m >= self.rules.month_min_m:
                 done_m = months_m[place + window]
                 left_m = self._month_limit_m(base_m) - done_m
@@ -266,7 +267,7 @@ class Load:
         sums_m = list(map(sub, until_m[days:], until_m))
         excess_m = 0.0
         for day, _ in runs:
-            if day - self._born < rules.ramp_history_days:
+            if day - self._first_day < rules.ramp_history_days:
                 continue
             window = day - days - first + 1
             base_m = max(sums_m[window - rules.ramp_window_days : window - days + 1])

@@ -175,14 +175,13 @@ def _with_parts(
     bundles: Iterable[list[Recording]], whole_of: Mapping[str, str]
 ) -> list[list[Recording]]:
     """Join the groups with parts of a longer recording to the group with that recording."""
-    if not whole_of:
-        return list(bundles)
+    wholes = set(whole_of.values())
     joined: dict[str, list[Recording]] = {}
     for bundle in bundles:
-        keys = {r.key for r in bundle}
-        whole = next((whole_of[key] for key in sorted(keys & whole_of.keys())), None)
+        keys = [r.key for r in bundle]
+        whole = next((whole_of[key] for key in sorted(keys) if key in whole_of), None)
         if whole is None or whole in keys:
-            whole = next((key for key in keys if key in whole_of.values()), bundle[0].key)
+            whole = next((key for key in keys if key in wholes), keys[0])
         joined.setdefault(whole, []).extend(bundle)
     return list(joined.values())
 
@@ -201,7 +200,7 @@ def _with_dated(
         for day in {r.day for r in bundle if not r.about} & days:
             by_day.setdefault(day, []).append(bundle)
     told: dict[int, set[SourceName]] = {}
-    left = list(range(len(dated)))
+    left = set(range(len(dated)))
 
     def join(n: int, bundle: list[Recording]) -> None:
         bundle += dated[n]

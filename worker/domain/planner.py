@@ -24,7 +24,7 @@ from typing import Final
 
 from worker.domain.checkins import CheckIn, advise
 from worker.domain.history import History, days_before, run_baseline, week_start
-from worker.domain.load import FOUR, STEP_M, WEEK_DAYS, Load
+from worker.domain.load import STEP_M, WEEK_DAYS, WEEKS_BEFORE, Load
 from worker.domain.models import (
     Ceiling,
     Finding,
@@ -50,7 +50,7 @@ _DAYS_AFTER: Final[tuple[RecoveryAction, ...]] = (
 _HABIT_WEEKS: Final = 8
 """The number of weeks from which the usual weekday of the long run is determined."""
 _LEAST_RUNS: Final = 2
-_HAIR: Final = 0.01
+_EASY_RUN_SLACK: Final = 0.01
 """Easy runs may be shortened by this share of one, to avoid another run."""
 _HALVINGS: Final = 10
 """Steps of the binary search for the growth, which find it to a ten-thousandth."""
@@ -82,11 +82,11 @@ def plan(
     unknown = _unknown(history, load, begin, rules=rules)
     if unknown:
         return Plan(day, "unknown", reason=unknown)
-    setting = _setting(history, day, begin, diary, findings)
+    inputs = _inputs(history, day, begin, diary, findings)
     if race is None or not day <= race.day <= day + _WEEK * rules.plan_most_weeks:
-        week = _week(load, setting.begin, rules.run_over, inf, setting, rules)
-        return Plan(day, "open", (week,), basis=_basis(week, load, setting, rules))
-    return _up_to(race, day, load, setting, rules)
+        week = _week(load, inputs.begin, rules.run_over, inf, inputs, rules)
+        return Plan(day, "open", (week,), basis=_basis(week, load, inputs, rules))
+    return _race_plan(race, day, load, inputs, rules)
 
 
 def ceiling(planned: Plan, history: History, *, rules: Rules) -> Ceiling:
@@ -120,7 +120,7 @@ def recovery(history: History, day: date, *, rules: Rules) -> Recovery:
     before = history.between(*days_before(day, rules.recovery_median_days))
     usual_m, long_m = load.usual_m(begin), load.long_m(begin, begin)
     if not before or not usual_m or not long_m:
-        return Recovery(_days_of_rest(day, None), None, None)
+        return Recovery(_days_after(day, None), None, None)
     first_m = rules.recovery_easy_share * median(one.distance_m for one in before)
     left_m = rules.plan_gentle_week[0] * usual_m
     most_m = rules.plan_gentle_long[0] * long_m
@@ -130,11 +130,11 @@ def recovery(history: History, day: date, *, rules: Rules) -> Recovery:
         runs_m.append(run_m if run_m >= rules.recovery_min_m else 0.0)
         left_m -= runs_m[-1]
     return Recovery(
-        _days_of_rest(day, runs_m), sum(runs_m), _floor(rules.plan_gentle_long[1] * long_m)
+        _days_after(day, runs_m), sum(runs_m), _floor(rules.plan_gentle_long[1] * long_m)
     )
 
 
-def _days_of_rest(day: date, runs_m: Sequence[float] | None) -> tuple[RecoveryDay, ...]:
+def _days_after(day: date, runs_m: Sequence[float] | None) -> tuple[RecoveryDay, ...]:
     """The days after an alert with these easy runs, or None if their distances aren't known."""
     easy_m = iter(runs_m or ())
     days = []
@@ -187,7 +187,7 @@ def _unknown(history: History, load: Load, begin: date, *, rules: Rules) -> str 
 
 
 @dataclass(frozen=True, slots=True)
-class _Setting:
+class _Inputs:
     """What influences the weeks besides the load. Days are ordinals.
 
     `begin` is the first day of the first week, in which `done_m` was run and `days_left` remain
@@ -207,24 +207,24 @@ class _Setting:
     sore_on: int | None = None
 
 
-def _setting(
+def _inputs(
     history: History,
     day: date,
     begin: date,
     diary: Sequence[CheckIn],
     findings: Iterable[Finding],
-) -> _Setting:
+) -> _Inputs:
     last = max(diary, key=attrgetter("day"), default=None)
     starts = [begin - _WEEK * back for back in range(_HABIT_WEEKS, 0, -1)]
     weeks = [week for start in starts if (week := history.between(start, start + _WEEK - _DAY))]
     longs = [max(week, key=attrgetter("distance_m", "started_at")) for week in weeks]
     places = Counter((long.day - begin).days % WEEK_DAYS for long in longs)
-    return _Setting(
+    return _Inputs(
         begin=begin.toordinal(),
         done_m=history.sum_m(begin, day),
         days_left=(begin + _WEEK - day).days - 1,
         long_place=max(places, key=lambda place: (places[place], place), default=WEEK_DAYS - 1),
-        runs=max(_LEAST_RUNS, median_low(map(len, weeks[-FOUR:]))) if weeks else _LEAST_RUNS,
+        runs=max(_LEAST_RUNS, median_low(map(len, weeks[-WEEKS_BEFORE:] or [()]))),
         run_m=median([one.distance_m for week in weeks for one in week] or [0.0]),
         found_on=max((one.day.toordinal() for one in findings if one.day <= day), default=None),
         hurt_on=last.day.toordinal() if last and last.feels == "hurts" else None,
@@ -233,23 +233,22 @@ def _setting(
 
 
 def _week(
-    load: Load, begin: int, growth: float, target_m: float, setting: _Setting, rules: Rules
+    load: Load, begin: int, growth: float, target_m: float, inputs: _Inputs, rules: Rules
 ) -> PlannedWeek:
     """A week before any taper: its long run is `growth` times L, and at most `target_m`.
 
     An infinite target means that there is no race: the week is then the ceiling itself.
     """
-    usual_m, long_m = load.usual_m(begin), _long_m(load, begin, setting)
-    held = _held_back(load, begin, setting, rules)
+    usual_m, long_m = load.usual_m(begin), _long_m(load, begin, inputs)
+    held = _held_back(load, begin, inputs, rules)
     if held:
-        return _planned(held.kind, begin, held.week_m, held.long_m, load, setting)
+        return _planned(held.kind, begin, held.week_m, held.long_m, load, inputs)
     most_m = load.week_most_m(begin)
     if target_m == inf:
-        return _planned("build", begin, most_m, growth * long_m, load, setting)
-    weeks_m = load.weeks_m(begin)
-    if _easy_is_due(weeks_m, rules):
+        return _planned("build", begin, most_m, growth * long_m, load, inputs)
+    if _easy_is_due(load, begin, rules):
         week_m = rules.plan_easy_week_share * usual_m
-        return _planned("easy", begin, week_m, rules.plan_easy_long_share * long_m, load, setting)
+        return _planned("easy", begin, week_m, rules.plan_easy_long_share * long_m, load, inputs)
     kind: WeekKind = "build"
     share = load.long_share(begin)
     if long_m < target_m - STEP_M:
@@ -257,24 +256,24 @@ def _week(
     else:
         kind = "hold"
         long_m = min(long_m, max(target_m, median(load.longs_m(begin))))
-    second_m, largest_m = sorted(weeks_m)[-2:]
+    second_m, largest_m = sorted(load.weeks_m(begin))[-2:]
     rise_m = rules.plan_build_over * min(largest_m, rules.plan_build_over * second_m)
     most_m = min(most_m, load.month_most_m(begin))
     week_m = min(max(usual_m, min(long_m / share, rise_m)), most_m)
     if week_m <= rules.plan_step_back_share * usual_m:
         kind = "easy"
-    return _planned(kind, begin, week_m, min(long_m, share * week_m), load, setting)
+    return _planned(kind, begin, week_m, min(long_m, share * week_m), load, inputs)
 
 
-def _long_m(load: Load, begin: int, setting: _Setting) -> float:
+def _long_m(load: Load, begin: int, inputs: _Inputs) -> float:
     """L of the week that begins on the day `begin`.
 
     If nothing in the last month prepares for a long run, all runs of the week are equal, except
     that the long one may be longer by as much as the run rule allows.
     """
-    long_m = load.long_m(begin + setting.long_place, begin)
-    if load.is_fresh(begin + setting.long_place, begin):
-        long_m = min(long_m, load.usual_m(begin) / (setting.runs - 1 + load.rules.run_over))
+    long_m = load.long_m(begin + inputs.long_place, begin)
+    if load.is_fresh(begin + inputs.long_place, begin):
+        long_m = min(long_m, load.usual_m(begin) / (inputs.runs - 1 + load.rules.run_over))
     return long_m
 
 
@@ -287,46 +286,46 @@ class _HeldBack:
     long_m: float
 
 
-def _held_back(load: Load, begin: int, setting: _Setting, rules: Rules) -> _HeldBack | None:
+def _held_back(load: Load, begin: int, inputs: _Inputs, rules: Rules) -> _HeldBack | None:
     """The strictest reduction of the week that begins on the day `begin`, or None.
 
     Pain counts from the nearest start of a week, because it was there before the answer. A finding
     counts from the next start, so that nothing grows for a fortnight, not even because a smaller
     week leaves the window.
     """
-    usual_m, long_m = load.usual_m(begin), _long_m(load, begin, setting)
+    usual_m, long_m = load.usual_m(begin), _long_m(load, begin, inputs)
     shares = []
-    if setting.hurt_on is not None:
-        weeks = max(0, (begin - setting.hurt_on + WEEK_DAYS // 2) // WEEK_DAYS)
+    if inputs.hurt_on is not None:
+        weeks = max(0, (begin - inputs.hurt_on + WEEK_DAYS // 2) // WEEK_DAYS)
         if weeks == 0:
             return _HeldBack("rest", 0.0, 0.0)
         if weeks <= len(rules.plan_pain_week):
             shares.append((rules.plan_pain_week[weeks - 1],) * 2)
             # The usual week reflects the rest before it; the longest run of a month doesn't.
             long_m = min(long_m, load.long_share(begin) * usual_m)
-    if setting.sore_on is not None and begin <= setting.sore_on + WEEK_DAYS // 2:
+    if inputs.sore_on is not None and begin <= inputs.sore_on + WEEK_DAYS // 2:
         shares.append((rules.plan_sore_share,) * 2)
-    if setting.found_on is not None:
-        weeks = max(0, (begin - setting.found_on - 1) // WEEK_DAYS)
+    if inputs.found_on is not None:
+        weeks = max(0, (begin - inputs.found_on - 1) // WEEK_DAYS)
         if weeks < len(rules.plan_gentle_week):
             shares.append((rules.plan_gentle_week[weeks], rules.plan_gentle_long[weeks]))
-            then = begin - max(0, begin - setting.found_on + WEEK_DAYS - 1) // WEEK_DAYS * WEEK_DAYS
+            then = begin - max(0, begin - inputs.found_on + WEEK_DAYS - 1) // WEEK_DAYS * WEEK_DAYS
             usual_m = min(usual_m, load.usual_m(then))
-            long_m = min(long_m, _long_m(load, then, setting))
+            long_m = min(long_m, _long_m(load, then, inputs))
     if not shares:
         return None
     week_share, long_share = min(shares)
     return _HeldBack("gentle", week_share * usual_m, long_share * long_m)
 
 
-def _easy_is_due(weeks_m: Sequence[float], rules: Rules) -> bool:
+def _easy_is_due(load: Load, begin: int, rules: Rules) -> bool:
     """Whether none of the last weeks was a step back from an earlier week and from the largest."""
-    first = len(weeks_m) - rules.plan_easy_after_weeks
-    largest_m = max(weeks_m[first:])
+    after = rules.plan_easy_after_weeks
+    weeks_m = load.weeks_m(begin, max(WEEKS_BEFORE, after + 1))
+    largest_m = max(weeks_m[-max(after, 2) :])
     return not any(
-        weeks_m[place]
-        <= rules.plan_step_back_share * min(largest_m, max(weeks_m[:place], default=0.0))
-        for place in range(first, len(weeks_m))
+        weeks_m[place] <= rules.plan_step_back_share * min(largest_m, max(weeks_m[:place]))
+        for place in range(len(weeks_m) - after, len(weeks_m))
     )
 
 
@@ -336,15 +335,15 @@ def _planned(
     week_m: float,
     long_m: float,
     load: Load,
-    setting: _Setting,
+    inputs: _Inputs,
     most_m: float = inf,
 ) -> PlannedWeek:
     """A week of these metres, reduced after a break until it makes no ramp on any of its days.
 
     It is reduced by a quarter at most, to an easy week.
     """
-    week = _laid_out(kind, begin, week_m, long_m, load, setting, most_m)
-    if begin == setting.begin and setting.done_m:
+    week = _laid_out(kind, begin, week_m, long_m, load, inputs, most_m)
+    if begin == inputs.begin and inputs.done_m:
         return week
     least_m = load.rules.plan_easy_week_share * week.week_m
     while week.week_m > least_m:
@@ -356,7 +355,7 @@ def _planned(
         if week.long_on and week.long_on.toordinal() == runs[0][0]:
             long_m = max(0.0, min(long_m, week.long_m) - less_m)
         week_m = max(week.week_m - less_m, least_m)
-        week = _laid_out(kind, begin, week_m, min(long_m, week_m), load, setting, most_m)
+        week = _laid_out(kind, begin, week_m, min(long_m, week_m), load, inputs, most_m)
     return week
 
 
@@ -366,7 +365,7 @@ def _laid_out(
     week_m: float,
     long_m: float,
     load: Load,
-    setting: _Setting,
+    inputs: _Inputs,
     most_m: float = inf,
 ) -> PlannedWeek:
     """A week of these metres, with no easy run longer than `most_m`.
@@ -376,22 +375,23 @@ def _laid_out(
     pain in the current week, the reduced share applies to the days left.
     """
     rules, left_m = load.rules, week_m
-    if begin == setting.begin and max(setting.found_on or 0, setting.hurt_on or 0) >= begin:
-        left_m = week_m * setting.days_left / WEEK_DAYS
-        week_m = setting.done_m + left_m
+    if begin == inputs.begin and max(inputs.found_on or 0, inputs.hurt_on or 0) >= begin:
+        left_m = week_m * inputs.days_left / WEEK_DAYS
+        week_m = inputs.done_m + left_m
         if left_m < rules.recovery_min_m:
-            week_m, left_m = setting.done_m, 0.0
+            week_m, left_m = inputs.done_m, 0.0
     long_m = min(long_m, left_m)
     week_m, long_m = _floor(week_m), _floor(long_m)
     easy_m = max(0.0, left_m - long_m)
     if long_m:
-        easy_most_m = max(rules.plan_easy_run_share * long_m, setting.run_m, rules.run_min_m)
+        easy_most_m = max(rules.plan_easy_run_share * long_m, inputs.run_m, rules.run_min_m)
         most_m = min(most_m, long_m, easy_most_m)
     runs = 0
     if most_m:
-        runs = min(setting.runs - bool(long_m), int(easy_m / rules.recovery_min_m))
-        runs = max(runs, ceil(easy_m / most_m - _HAIR))
-    if runs and long_m and load.is_fresh(begin + setting.long_place, begin):
+        least_m = max(rules.recovery_min_m, STEP_M)
+        runs = min(inputs.runs - bool(long_m), int(easy_m / least_m))
+        runs = max(runs, ceil(easy_m / most_m - _EASY_RUN_SLACK))
+    if runs and long_m and load.is_fresh(begin + inputs.long_place, begin):
         long_m = min(long_m, _floor(_alone_most_m(left_m, runs, rules)))
         easy_m, most_m = left_m - long_m, long_m
     return PlannedWeek(
@@ -399,7 +399,7 @@ def _laid_out(
         kind=kind,
         week_m=week_m,
         long_m=long_m,
-        long_on=date.fromordinal(begin + setting.long_place) if long_m else None,
+        long_on=date.fromordinal(begin + inputs.long_place) if long_m else None,
         easy_m=(_floor(min(easy_m / runs, most_m)),) * runs if runs else (),
         is_used_up=kind not in ("rest", "taper")
         and begin == setting.begin
@@ -441,30 +441,30 @@ def runs_of(week: PlannedWeek) -> list[tuple[date, float]]:
     return sorted(runs)
 
 
-def _do(week: PlannedWeek, load: Load) -> None:
+def _add_to(week: PlannedWeek, load: Load) -> None:
     """Adds the runs of a week to the load as if they had been run."""
     for day, metres in runs_of(week):
         load.add(day.toordinal(), metres)
 
 
-def _up_to(race: Race, day: date, load: Load, setting: _Setting, rules: Rules) -> Plan:
+def _race_plan(race: Race, day: date, load: Load, inputs: _Inputs, rules: Rules) -> Plan:
     """The plan of a race in reach: build or hold, easy weeks, then the taper."""
     target_m = _target_m(race.distance_m, rules)
     taper = _taper(race.distance_m, rules)
     race_on = race.day.toordinal()
-    race_week = race_on - (race_on - setting.begin) % WEEK_DAYS
+    race_week = race_on - (race_on - inputs.begin) % WEEK_DAYS
     taper_from = race_week - WEEK_DAYS * (len(taper) - 1)
-    building = max(0, (taper_from - setting.begin) // WEEK_DAYS)
+    building = max(0, (taper_from - inputs.begin) // WEEK_DAYS)
 
     growth = rules.plan_build_over
     state: PlanState = "on track"
     weeks_short = 0
-    reached = _reached(target_m, growth, load, setting, rules)
+    reached = _reached(target_m, growth, load, inputs, rules)
     until_taper = list(islice(reached, building + 1))
     if until_taper[building]:
         if not all(until_taper[max(0, building - rules.plan_spare_weeks) :]):
             state = "tight"
-        growth = _least_growth(target_m, building, load, setting, rules)
+        growth = _least_growth(target_m, building, load, inputs, rules)
     else:
         state = "short"
         later = islice(reached, rules.plan_most_weeks)
@@ -472,30 +472,30 @@ def _up_to(race: Race, day: date, load: Load, setting: _Setting, rules: Rules) -
             (weeks for weeks, has in enumerate(later, 1) if has), rules.plan_most_weeks
         )
 
-    road = load.copy()
+    planned = load.copy()
     weeks = []
-    for begin in range(setting.begin, taper_from, WEEK_DAYS):
-        weeks.append(_week(road, begin, growth, target_m, setting, rules))
-        _do(weeks[-1], road)
-    second_m, largest_m = sorted(road.weeks_m(taper_from))[-2:]
+    for begin in range(inputs.begin, taper_from, WEEK_DAYS):
+        weeks.append(_week(planned, begin, growth, target_m, inputs, rules))
+        _add_to(weeks[-1], planned)
+    second_m, largest_m = sorted(planned.weeks_m(taper_from))[-2:]
     peak_m = min(largest_m, rules.plan_build_over * second_m)
-    peak_long_m = _long_m(road, taper_from, setting)
+    peak_long_m = _long_m(planned, taper_from, inputs)
     for begin, (week_share, long_share) in zip(count(taper_from, WEEK_DAYS), taper):
-        if begin < setting.begin:
+        if begin < inputs.begin:
             continue
         week_m, most_m = week_share * peak_m, inf
         if begin == race_week:
             # The last long run and these runs may be within seven days.
-            last_m = max(road.absorbed_m(begin - WEEK_DAYS, begin), default=0.0)
-            week_m = min(week_m, rules.ramp_over * sorted(road.weeks_m(begin))[-2] - last_m)
+            last_m = max(planned.absorbed_m(begin - WEEK_DAYS, begin), default=0.0)
+            week_m = min(week_m, rules.ramp_over * sorted(planned.weeks_m(begin))[-2] - last_m)
             most_m = rules.plan_race_week_share * peak_long_m
         kind: WeekKind = "taper"
         long_m = long_share * peak_long_m
-        if held := _held_back(road, begin, setting, rules):
+        if held := _held_back(planned, begin, inputs, rules):
             kind = held.kind
             week_m, long_m = min(week_m, held.week_m), min(long_m, held.long_m)
-        weeks.append(_planned(kind, begin, week_m, long_m, road, setting, most_m))
-        _do(weeks[-1], road)
+        weeks.append(_planned(kind, begin, week_m, long_m, planned, inputs, most_m))
+        _add_to(weeks[-1], planned)
     reason = ""
     if state == "short":
         longest_m = max([peak_long_m, *(week.long_m for week in weeks)])
@@ -503,28 +503,28 @@ def _up_to(race: Race, day: date, load: Load, setting: _Setting, rules: Rules) -
             f"the long run gets to {format_distance(longest_m, 'km')}; "
             f"the race asks for one of {format_distance(target_m, 'km')}"
         )
-    basis = f"the plan up to {race.name} on {race.day}. " + _basis(weeks[0], load, setting, rules)
+    basis = f"the plan up to {race.name} on {race.day}. " + _basis(weeks[0], load, inputs, rules)
     return Plan(day, state, tuple(weeks), weeks_short, reason, basis)
 
 
-def _basis(week: PlannedWeek, load: Load, setting: _Setting, rules: Rules) -> str:
+def _basis(week: PlannedWeek, load: Load, inputs: _Inputs, rules: Rules) -> str:
     """What the first week is based on, in words."""
     if week.kind == "rest":
         return "Rest: the last check-in says that it hurts."
-    begin = setting.begin
-    long = format_distance(load.long_m(begin + setting.long_place, begin), "km")
+    begin = inputs.begin
+    long = format_distance(load.long_m(begin + inputs.long_place, begin), "km")
     week_before = format_distance(load.usual_m(begin), "km")
     why = ""
     if week.kind == "gentle":
-        found = setting.found_on is not None and begin - setting.found_on <= 2 * WEEK_DAYS
-        since = date.fromordinal(setting.found_on or begin)
+        found = inputs.found_on is not None and begin - inputs.found_on <= 2 * WEEK_DAYS
+        since = date.fromordinal(inputs.found_on or begin)
         why = f"A gentle week after the finding of {since}. " if found else "A gentle week: pain. "
     climb = ""
     if rules.climb_m_per_km:
         climb = f" Climb counts in all of this: {rules.climb_m_per_km:g} m up as 1 km more."
     return (
         f"{why}Long run: {long} were absorbed in {counted(rules.run_window_days, 'day')}. "
-        f"Week: {week_before} were absorbed in {FOUR} weeks.{climb}"
+        f"Week: {week_before} were absorbed in {WEEKS_BEFORE} weeks.{climb}"
     )
 
 
@@ -551,23 +551,23 @@ def _taper(race_m: float, rules: Rules) -> list[tuple[float, float]]:
 
 
 def _reached(
-    target_m: float, growth: float, load: Load, setting: _Setting, rules: Rules
+    target_m: float, growth: float, load: Load, inputs: _Inputs, rules: Rules
 ) -> Iterator[bool]:
     """Whether L has reached `target_m` after 0, 1, 2, … weeks of this growth. It never ends."""
-    road = load.copy()
-    for begin in count(setting.begin, WEEK_DAYS):
-        yield _long_m(road, begin, setting) >= target_m - STEP_M
-        _do(_week(road, begin, growth, target_m, setting, rules), road)
+    planned = load.copy()
+    for begin in count(inputs.begin, WEEK_DAYS):
+        yield _long_m(planned, begin, inputs) >= target_m - STEP_M
+        _add_to(_week(planned, begin, growth, target_m, inputs, rules), planned)
 
 
 def _least_growth(
-    target_m: float, building: int, load: Load, setting: _Setting, rules: Rules
+    target_m: float, building: int, load: Load, inputs: _Inputs, rules: Rules
 ) -> float:
     """The smallest growth of the long run that reaches `target_m` after that many weeks."""
     least, most = 1.0, rules.plan_build_over
     for _ in range(_HALVINGS):
         middle = (least + most) / 2
-        if next(islice(_reached(target_m, middle, load, setting, rules), building, None)):
+        if next(islice(_reached(target_m, middle, load, inputs, rules), building, None)):
             most = middle
         else:
             least = middle

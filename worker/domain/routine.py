@@ -30,10 +30,14 @@ _LONGEST_TEXT = 600
 
 
 class Place(NamedTuple):
-    """A place in the file: the routine and its step by number from 0, and the key."""
+    """A place in the file: the routine and its step by number from 0, and the key.
+
+    `language` is that of a table of translations, or None outside of these.
+    """
 
     routine: int | None = None
     step: int | None = None
+    language: str | None = None
     key: str | None = None
 
 
@@ -107,7 +111,7 @@ def _routine(entry: Mapping[str, Any], number: int) -> Routine:
         step = _step(tables, Place(number, index))
         if step.key in steps:
             message = f"the key {step.key!r} stands twice in one routine"
-            raise RoutineError(message, place=Place(number, index, "key"))
+            raise RoutineError(message, place=Place(number, index, key="key"))
         steps[step.key] = step
     return Routine(
         name=_text(entry, "name", place=place),
@@ -143,8 +147,9 @@ def _spoken(entry: Mapping[str, Any], *, place: Place) -> dict[str, dict[str, st
         if not _LANGUAGE.fullmatch(language) or not isinstance(table, dict):
             message = f"words.{language} is no table of a language such as [routine.step.words.de]"
             raise RoutineError(message, place=here)
-        _refuse_unknown(table, _SPOKEN, place=place)
-        spoken[language] = {key: _text(table, key, place=place) for key in table}
+        inside = place._replace(language=language)
+        _refuse_unknown(table, _SPOKEN, place=inside)
+        spoken[language] = {key: _text(table, key, place=inside) for key in table}
     return spoken
 
 
@@ -209,14 +214,19 @@ def _line_of(text: str, place: Place) -> int:
     found, here = 1, Place()
     for number, line in enumerate(text.splitlines(), start=1):
         heading = re.match(r"\s*\[\[\s*routine\s*(\.\s*step\s*)?\]\]", line)
+        words = re.match(r"\s*\[\s*routine\s*\.\s*step\s*\.\s*words\s*\.\s*([\w-]+)", line)
         if heading and heading[1]:
-            here = here._replace(step=0 if here.step is None else here.step + 1)
+            here = Place(here.routine, 0 if here.step is None else here.step + 1)
         elif heading:
             here = Place(0 if here.routine is None else here.routine + 1)
-        if here != place._replace(key=None):
+        elif words:
+            here = here._replace(language=words[1])
+        if here[:2] != place[:2] or here.language not in (None, place.language):
             continue
-        if heading:
+        if heading or words:
             found = number
+        if here.language != place.language:
+            continue
         if place.key and re.match(rf"\s*[\"']?{re.escape(place.key)}[\"']?\s*=", line):
             return number
     return found

@@ -34,7 +34,10 @@ def _rule(default: _T, unit: str, source: str, meaning: str) -> _T:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The thresholds. Units: times (a factor), m metres, d days, min minutes, share a part of 1."""
+    """The thresholds.
+
+    Units: times (a factor), m metres, d days, min minutes, share a part of 1; others in words.
+    """
 
     session_gap_min: float = _rule(
         60.0, "min", OURS, "runs of one day with less than this between them are one session"
@@ -359,6 +362,7 @@ _RISING: Final = (
     ("season_volume_days", "season_year_days"),
     ("season_volume_days", "season_history_days"),
 )
+_LEAST_GENTLE_WEEKS: Final = 2
 _MOST_PERCENTILE: Final = 100
 _MOST_DAYS: Final = 36_525
 """A century: longer windows are typing errors, and dates would leave the calendar."""
@@ -377,6 +381,12 @@ def check_rules(rules: Rules) -> None:
             reason = _nonsense(item.name, number, unit=item.metadata["unit"])
             if reason:
                 raise ValueError(f"{item.name} must be {reason}, not {number!r}")
+    weeks = len(rules.plan_gentle_week)
+    if weeks < _LEAST_GENTLE_WEEKS or weeks != len(rules.plan_gentle_long):
+        raise ValueError(
+            "plan_gentle_week must have as many weeks as plan_gentle_long, and at least "
+            f"{_LEAST_GENTLE_WEEKS}"
+        )
     for names in _RISING:
         for lower, upper in pairwise(names):
             if getattr(rules, lower) > getattr(rules, upper):

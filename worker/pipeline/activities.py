@@ -68,7 +68,9 @@ def save_activities(
     known = _known(tx, session, by_id)
     if silence_of_first is not None and by_id.keys() - known and not tx.runs.any(athlete):
         silence = silence_of_first
-    ended = {*gone, *(i for i, one in by_id.items() if isinstance(one.parsed, NotARun))}
+    # An activity that was never a run has nothing to be dropped.
+    others = {i for i, one in by_id.items() if isinstance(one.parsed, NotARun)}
+    ended = {*gone, *(others & known.keys())}
     names = _recorded_as(tx, session, ended)
     change = tx.runs.drop(athlete, source, names, today=local_day(athlete, now))
     rows.forget_seen(athlete, ended)
@@ -76,7 +78,7 @@ def save_activities(
     recordings: list[Recording] = []
     seen: list[SeenActivity] = []
     for external_id, one in by_id.items():
-        if external_id in ended:
+        if external_id in others or external_id in ended:
             continue
         before = known.get(external_id)
         remembered = _remembered(one, before, now=now, silence=silence, files=client.has_files)
@@ -179,8 +181,6 @@ def files_of_new(
     session: ClientSession, listed: Sequence[ListedActivity], *, since: datetime
 ) -> Mapping[str, OriginalFile]:
     """The files of new runs, newest first, up to `FILES_BEFORE_JUDGING`."""
-    if not session.connected.client.has_files:
-        return {}
     wanted = _wanted(listed, since=since)
     with session.services.store.reading() as tx:
         known = tx.source(session.connected.client.name).seen(

@@ -6,10 +6,10 @@ to the old address, which is notified. Mail that waits in the outbox then goes t
 
 import secrets
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from worker.domain.contact import ContactError, checked_address, checked_name
 from worker.domain.models import Athlete
+from worker.domain.weeks import local_time
 from worker.mail import readdressed
 from worker.notify import AddressFacts
 from worker.pipeline.services import Services, enqueue
@@ -44,8 +44,7 @@ def ask_for_address(
     code = secrets.token_urlsafe(12)
     if not tx.addresses.ask(athlete, wanted, code=code, now=now):
         raise ContactError("too many addresses were asked for: try again tomorrow")
-    at = now.astimezone(ZoneInfo(athlete.timezone))
-    facts = AddressFacts(athlete, wanted, code, at)
+    facts = AddressFacts(athlete, wanted, code, local_time(athlete, now))
     composer = services.composer
     for what, email in (
         ("address", composer.address(facts)),

@@ -94,7 +94,7 @@ def check_redirect(
             if stored is None or stored.revoked_at is not None:
                 before = tx.progress.sources(athlete).get(source) or SourceState("off")
                 state = replace(before, state="failing", last_error=str(error))
-                tx.progress.source(athlete, source, state)
+                tx.progress.save_source(athlete, source, state)
         raise
     return None
 
@@ -253,7 +253,7 @@ def _store(
         stored = rows.credential(owner)
         words = ends_soon(connected, stored, owner, now) if stored else None
         state = SourceState("waiting" if words else "ok", None, words)
-        tx.progress.source(owner, connected.client.name, state)
+        tx.progress.save_source(owner, connected.client.name, state)
     if other is not None:
         raise SourceError(
             f"this {title} account is connected for another athlete already, and nothing was "
@@ -327,7 +327,7 @@ def forget_source(
             tx.findings.forget_withdrawn(athlete)
             tx.outbox.empty(athlete)
     tx.source(source).forget(athlete)
-    tx.progress.source(athlete, source, SourceState("off"))
+    tx.progress.save_source(athlete, source, SourceState("off"))
     tx.progress.ticked(DELETED, at=now)
 
 

@@ -21,8 +21,8 @@ from worker.store import StoredRun, Transaction
 
 _LONGEST_MINUTES = 7 * 24 * 60
 
-Speaker = Literal["athlete", "operator"]
-_LEFT_OUT: dict[Speaker, str] = {
+Editor = Literal["athlete", "operator"]
+_LEFT_OUT: dict[Editor, str] = {
     "athlete": "left out by the athlete",
     "operator": "left out by `easeback runs exclude`",
 }
@@ -33,29 +33,30 @@ class EditError(ValueError):
 
 
 def exclude_run(
-    services: Services, athlete: Athlete, run_id: int, *, by: Speaker, now: datetime
+    services: Services, athlete: Athlete, run_id: int, *, by: Editor, now: datetime
 ) -> StoredRun:
     """Exclude a run from everything; raises `EditError` if there's no such run."""
     with services.store.transaction() as tx:
-        told = [one for one in _behind(tx, athlete, run_id) if not one.about]
-        words = [_word(one, note=_LEFT_OUT[by], excluded=True) for one in told]
-        ingest(tx, services, athlete, words, now=now)
-        return _stored(tx, athlete, run_id)
+        originals = [one for one in _recordings_of(tx, athlete, run_id) if not one.about]
+        corrections = [_correction(one, note=_LEFT_OUT[by], excluded=True) for one in originals]
+        ingest(tx, services, athlete, corrections, now=now)
+        return _run_of(tx, athlete, originals[0])
 
 
 def include_run(services: Services, athlete: Athlete, run_id: int, *, now: datetime) -> StoredRun:
     """Count an excluded run again; raises `EditError` if it isn't excluded."""
     with services.store.transaction() as tx:
-        words = [one for one in _behind(tx, athlete, run_id) if one.excluded]
-        if not words:
-            why = _stored(tx, athlete, run_id).quarantine
+        best, *others = _recordings_of(tx, athlete, run_id)
+        corrections = [one for one in others if one.excluded]
+        if not corrections:
+            why = _run_of(tx, athlete, best).quarantine
             raise EditError(
                 f"run {run_id} wasn't left out by anybody: {why}; correct its distance instead"
                 if why
                 else f"run {run_id} counts already"
             )
-        _take_back(tx, services, athlete, words, [], now=now)
-        return _stored(tx, athlete, run_id)
+        _replace_corrections(tx, services, athlete, corrections, [], now=now)
+        return _run_of(tx, athlete, best)
 
 
 def correct_run(
@@ -64,22 +65,22 @@ def correct_run(
     run_id: int,
     *,
     distance_m: float,
-    by: Speaker,
+    by: Editor,
     now: datetime,
 ) -> StoredRun:
     """Give a run this distance, which takes precedence over all sources; raises `EditError`."""
     with services.store.transaction() as tx:
-        behind = _behind(tx, athlete, run_id)
+        recordings = _recordings_of(tx, athlete, run_id)
         _check(services, athlete, distance_m, now=now)
-        earlier = [one for one in behind if one.about and not one.excluded]
+        earlier = [one for one in recordings if one.about and not one.excluded]
         note = f"corrected by the {by}"
-        words = [
-            replace(_word(one, note=note, excluded=False), distance_m=distance_m)
-            for one in behind
+        corrections = [
+            replace(_correction(one, note=note, excluded=False), distance_m=distance_m)
+            for one in recordings
             if not one.about
         ]
-        _take_back(tx, services, athlete, earlier, words, now=now)
-        return _stored(tx, athlete, run_id)
+        _replace_corrections(tx, services, athlete, earlier, corrections, now=now)
+        return _run_of(tx, athlete, recordings[0])
 
 
 def add_run(
@@ -97,7 +98,11 @@ def add_run(
     If it has no start time and a source later reports a run of the same length on that day, they
     are one run.
     """
-    at = datetime.combine(day, start or time.min, tzinfo=ZoneInfo(athlete.timezone)).astimezone(UTC)
+    local = datetime.combine(day, start or time.min, tzinfo=ZoneInfo(athlete.timezone))
+    try:
+        at = local.astimezone(UTC)
+    except OverflowError as error:  # an end of the calendar
+        raise EditError(f"{day} is no day of a run") from error
     duration_s = None if minutes is None else minutes * 60
     if minutes is not None and not 0 < minutes <= _LONGEST_MINUTES:
         raise EditError(f"{minutes:g} minutes is no duration of a run")
@@ -117,8 +122,8 @@ def add_run(
     with services.store.transaction() as tx:
         if start is None:
             _refuse_known(tx, athlete, added)
-        change = ingest(tx, services, athlete, [added], now=now)
-        stored = _stored(tx, athlete, change.run_of[added.source, added.external_id])
+        ingest(tx, services, athlete, [added], now=now)
+        stored = _run_of(tx, athlete, added)
         if stored.excluded:
             raise EditError(
                 f"run {stored.run.id} was added before, and left out: put it back instead"
@@ -160,14 +165,14 @@ def _check(
         raise EditError(f"such a run can't be counted: {reason}")
 
 
-def _behind(tx: Transaction, athlete: Athlete, run_id: int) -> tuple[Recording, ...]:
-    behind = tx.runs.behind(athlete, run_id)
-    if not behind:
+def _recordings_of(tx: Transaction, athlete: Athlete, run_id: int) -> tuple[Recording, ...]:
+    recordings = tx.runs.behind(athlete, run_id)
+    if not recordings:
         raise EditError(f"there is no run {run_id}; `easeback runs --all` lists them")
-    return behind
+    return recordings
 
 
-def _word(about: Recording, *, note: str, excluded: bool) -> Recording:
+def _correction(about: Recording, *, note: str, excluded: bool) -> Recording:
     """The athlete's correction of a recording: a copy of it, with its own external id."""
     what = "excluded" if excluded else "corrected"
     digest = hashlib.sha256(about.key.encode()).hexdigest()
@@ -188,12 +193,12 @@ def _word(about: Recording, *, note: str, excluded: bool) -> Recording:
     )
 
 
-def _take_back(
+def _replace_corrections(
     tx: Transaction,
     services: Services,
     athlete: Athlete,
     earlier: list[Recording],
-    words: list[Recording],
+    corrections: list[Recording],
     *,
     now: datetime,
 ) -> None:
@@ -201,8 +206,10 @@ def _take_back(
     dropped = tx.runs.drop(
         athlete, MANUAL, [one.external_id for one in earlier], today=local_day(athlete, now)
     )
-    ingest(tx, services, athlete, words, now=now, also_since=dropped.first_day)
+    ingest(tx, services, athlete, corrections, now=now, also_since=dropped.first_day)
 
 
-def _stored(tx: Transaction, athlete: Athlete, run_id: int) -> StoredRun:
-    return next(one for one in tx.runs.all(athlete) if one.run.id == run_id)
+def _run_of(tx: Transaction, athlete: Athlete, recording: Recording) -> StoredRun:
+    """The run of a recording, whose id may have changed: an edit can make two runs one."""
+    key = recording.source, recording.external_id
+    return next(one for one in tx.runs.all(athlete) if key in one.sources)

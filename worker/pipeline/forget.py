@@ -37,8 +37,7 @@ def forget_athlete(
     """
     trouble = give_everything_back(services, athlete, now=now)
     with services.store.reading() as tx:
-        theirs = {file_digest(one.message_id) for one in tx.outbox.all()
-                  if one.athlete_id == athlete.id}  # fmt: skip
+        theirs = {file_digest(message_id) for message_id in tx.outbox.message_ids(athlete)}
     mailbox = data_dir / "mailbox"
     # A kill may have left an incomplete file; notices to the operator are about the athlete too.
     for mail in (*mailbox.glob("*.eml"), *mailbox.glob(".*.eml.part")):

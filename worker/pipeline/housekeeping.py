@@ -14,6 +14,9 @@ MAIL_KEPT_FOR = timedelta(days=30)
 VACUUM_EVERY = timedelta(days=1)
 """The least time between two rewrites of the database, which block all other writers."""
 
+_LONGEST_PAUSE = timedelta(days=1)
+"""The longest pause before a service is asked again, unless it is polled less often."""
+
 EXPIRED = "a run is no longer kept: nothing is mailed about that"
 MATCHED_ANEW = "an update tells runs apart by other rules: nothing is mailed about that"
 _FURTHEST_AHEAD = timedelta(hours=14)
@@ -77,18 +80,20 @@ def tidy_one(services: Services, athlete: Athlete, now: datetime) -> None:
 
 
 def tidy_store(services: Services, now: datetime) -> None:
-    """Send mail that a fast clock postponed, empty old mails, and remove traces of deletions."""
+    """Do what a fast clock postponed, empty old mails, and remove traces of deletions."""
     with services.store.transaction() as tx:
         tx.outbox.mend_clock(now)
         if services.doubts(now):
             return
         tx.outbox.purge(sent_before=now - MAIL_KEPT_FOR)
         tx.addresses.forget_old(now)
+        for name, connected in services.sources.items():
+            longest = 2 * max(connected.client.every, _LONGEST_PAUSE)
+            tx.source(name).mend_clock(now, longest=longest)
         ticks = tx.progress.ticks(DELETED, VACUUMED)
     deleted, last = ticks.get(DELETED), ticks.get(VACUUMED)
-    since = (
-        last.at if last and last.at <= now else None
-    )  # a later time was saved while the clock ran ahead
+    # A later time was saved while the clock ran ahead.
+    since = last.at if last and last.at <= now else None
     if deleted and (since is None or since <= min(deleted.at, now - VACUUM_EVERY)):
         remove_traces(services, now)
     else:

@@ -27,7 +27,6 @@ FAILURES = "import-failures.txt"
 ENTRIES_AT_ONCE = 100
 """Entries saved in one transaction: about as many as are read in the meantime."""
 
-
 _ASKED_AT_ONCE = 500
 
 Outcome = FileVerdict | Literal["put_aside", "corrected"]
@@ -130,7 +129,7 @@ def _save_batch(
                 if e.mark
             ],
         )
-        tx.progress.source(athlete, "import", SourceState("ok", last_success_at=now))
+        tx.progress.save_source(athlete, "import", SourceState("ok", last_success_at=now))
         keys = [[(r.source, r.external_id) for r in runs_in(reading)] for _, reading in fresh]
         why = tx.runs.why_aside(athlete, {key for some in keys for key in some})
     return [

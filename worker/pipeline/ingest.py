@@ -86,12 +86,13 @@ def take_in_inbox(services: Services, now: datetime) -> TakenIn:
     if not stable:
         return TakenIn()
     done: list[Snapshot] = []
+    files_of: dict[int, list[Snapshot]] = {}
+    for file, athlete in stable:
+        files_of.setdefault(athlete.id, []).append(file)
     owners = {athlete.id: athlete for _, athlete in stable}
     for_each_due(
         owners.values,
-        lambda athlete: _ingest_files(
-            services, athlete, [file for file, owner in stable if owner.id == athlete.id], done, now
-        ),
+        lambda athlete: _ingest_files(services, athlete, files_of[athlete.id], done, now),
     )
     return TakenIn.of(done)
 
@@ -174,7 +175,7 @@ def _ingest_files(
             tx.inbox.drop_members(archives)
             tx.inbox.save((one._replace(athlete_id=athlete.id) for one in verdicts), now=now)
             state_now = SourceState("waiting" if silence and left else "ok", now, backlog=left)
-            tx.progress.source(athlete, "inbox", state_now)
+            tx.progress.save_source(athlete, "inbox", state_now)
         for one in verdicts:
             counters().files.labels(one.verdict).inc()
         for file, _, readings in read:

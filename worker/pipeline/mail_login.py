@@ -17,7 +17,7 @@ from datetime import datetime
 from hashlib import sha256
 from threading import Lock
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from worker.mail import RECONNECT, SendError
 from worker.mail.mime import one_line
@@ -221,10 +221,12 @@ class MailLogin:
 
     def finish_page(self, begun: ConsentPage, pasted: str, *, now: datetime) -> None:
         """Connect by the address to which the page redirected; raises `SendError`."""
-        query = dict(parse_qsl(urlsplit(pasted.strip()).query))
+        # Taken apart by hand, because `urlsplit` raises for some texts that aren't addresses.
+        query = dict(parse_qsl(pasted.strip().partition("?")[2].partition("#")[0]))
         if error := query.get("error"):
             raise _no_login(f"{self.service.title} gave no consent: {one_line(error)[:100]}")
-        if "code" not in query or not secrets.compare_digest(query.get("state", ""), begun.state):
+        state = query.get("state", "").encode()
+        if "code" not in query or not secrets.compare_digest(state, begun.state.encode()):
             raise _no_login(
                 "that isn't the address at which this consent ended: it begins with "
                 f"{NOWHERE}/?state=; nothing was changed"

@@ -17,7 +17,7 @@ from worker.store import StoredFinding, Transaction
 if TYPE_CHECKING:
     from worker.notify.calendar import CalendarFacts
 
-BEARING = timedelta(days=28)
+AFFECTS_PLAN_FOR = timedelta(days=28)
 """Answers and findings affect a plan for less than this."""
 
 
@@ -31,8 +31,8 @@ def stored_plan(
     rules: Rules,
 ) -> Plan:
     """The plan of a day, by this history and the stored answers and findings."""
-    diary = tx.checkins.since(athlete, day - BEARING)
-    found = tx.findings.standing(athlete, since=day - BEARING)
+    diary = tx.checkins.since(athlete, day - AFFECTS_PLAN_FOR)
+    found = tx.findings.standing(athlete, since=day - AFFECTS_PLAN_FOR)
     return plan_by(athlete, history, day, race=race, diary=diary, found=found, rules=rules)
 
 
@@ -47,7 +47,7 @@ def plan_by(
     rules: Rules,
     load: Load | None = None,
 ) -> Plan:
-    """The plan of a day, by these answers and findings (at least those of `BEARING` before it).
+    """The plan of a day, by these answers and findings, at least those of `AFFECTS_PLAN_FOR`.
 
     `load` is the load before the day's week, if the caller has it.
     """

@@ -8,7 +8,7 @@ from worker.domain.weeks import local_day
 from worker.notify import Composer, NoticeFacts
 from worker.pipeline.ingest import alert_facts
 from worker.pipeline.services import Services, rendered
-from worker.pipeline.unseen import Sight
+from worker.pipeline.unseen import SourceStates
 from worker.pipeline.weekly import weekly_facts
 from worker.setting_types import MailSection
 from worker.store import Transaction
@@ -46,5 +46,5 @@ def weekly_preview(
     due = weeks.last_weekly_due(athlete, now)
     starts_on = due.week_starts_on
     told = tx.progress.race_told(athlete, starts_on - timedelta(weeks=1))
-    sight = Sight(tx, athlete)
-    return services.composer.weekly(weekly_facts(sight, services, starts_on, told=told, now=now))
+    sources = SourceStates(tx, athlete)
+    return services.composer.weekly(weekly_facts(sources, services, starts_on, told=told, now=now))

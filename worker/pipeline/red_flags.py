@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from email.utils import parseaddr
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from worker.domain.checkins import CheckIn, standing_flags
 from worker.domain.models import Athlete
+from worker.domain.weeks import local_time
 from worker.notify import RedFlagFacts
 from worker.pipeline.services import Services, enqueue
 from worker.store import COPY_KEY, Transaction
@@ -59,7 +59,7 @@ def tell_of_red_flags(
         return
     since = standing_flags(tx.checkins.all(athlete), today=answer.day)
     keys = tx.outbox.keys(athlete, kind="notice")
-    at = now.astimezone(ZoneInfo(athlete.timezone))
+    at = local_time(athlete, now)
     for watcher in watchers(tx, services, athlete):
         told = _told(keys, watcher)
         untold = tuple(

@@ -168,7 +168,7 @@ class ClientSession:
             before = tx.progress.sources(self.athlete).get(source)
             success_at = before.last_success_at if before else None
             state = SourceState("failing", success_at, str(error))
-            tx.progress.source(self.athlete, source, state)
+            tx.progress.save_source(self.athlete, source, state)
             if self.asks_to_reconnect and self.athlete.gets("reconnect"):
                 client = self.connected.client
                 key_menu = client.key_menu if isinstance(client, ApiKey) else ""

@@ -53,11 +53,11 @@ from worker.store import DUE_AT_ONCE, SourceState, Transaction
 
 log = logging.getLogger(__name__)
 
-GIVES_UP_QUIETLY = 5
+FAILURES_BEFORE_FAILING = 5
 """The number of consecutive failures before a source is called failing."""
 
-POLLS_A_TURN = 60
-"""The most athletes who are polled in a turn of limited length."""
+POLLS_PER_RUN = 60
+"""The most athletes who are polled in a sync run of limited length."""
 
 _FILES_AT_ONCE = 5
 EVENT_TRIES = 8
@@ -67,7 +67,7 @@ EVENT_CALLS_A_DAY = 48
 UNKNOWN_AT_ONCE = 5
 """Above this many activities unknown to us and to the list, none is asked for individually."""
 
-_WHOLE_ATHLETE = ""
+_CREDENTIAL_TEST = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,8 @@ class SourceSync:
     def all_due(self, at_most: int | None = None) -> Synced:
         """Ask for everybody who is due: events, then new activities, then history.
 
-        With `at_most`, the turn ends after about that many history calls, and the rest waits for
-        the next turn.
+        With `at_most`, the sync run ends after about that many history calls, and the rest waits
+        for the next one.
         """
         troubles: list[str] = []
         asked: set[int] = set()
@@ -112,7 +112,7 @@ class SourceSync:
                 asked |= {athlete.id for athlete in left}
                 for athlete in left:
                     troubles += self.handle_events(athlete)
-        polled = self._poll_all(math.inf if at_most is None else POLLS_A_TURN, troubles)
+        polled = self._poll_all(math.inf if at_most is None else POLLS_PER_RUN, troubles)
         self._read_all_history(math.inf if at_most is None else at_most)
         return Synced(polled, tuple(troubles))
 
@@ -215,23 +215,23 @@ class SourceSync:
         with store.reading() as tx:
             due = tx.source(client.name).events_due(athlete, now)
             # For a single activity, one call for it is enough.
-            is_one = len(due) == 1 and _WHOLE_ATHLETE not in due
+            is_one = len(due) == 1 and _CREDENTIAL_TEST not in due
             is_connected = is_one or self._is_connected(tx, athlete)
         if not is_connected:
-            if _WHOLE_ATHLETE in due:
+            if _CREDENTIAL_TEST in due:
                 self._withdrew(athlete)
             else:
                 self._events_done(athlete, list(due))
             return []
         troubles: list[str] = []
-        if _WHOLE_ATHLETE in due:
-            troubles += self._spend_call(athlete, [_WHOLE_ATHLETE], self._look_whether_withdrawn)
-        named = [external_id for external_id in due if external_id != _WHOLE_ATHLETE]
+        if _CREDENTIAL_TEST in due:
+            troubles += self._spend_call(athlete, [_CREDENTIAL_TEST], self._look_whether_withdrawn)
+        named = [external_id for external_id in due if external_id != _CREDENTIAL_TEST]
         if len(named) > 1:
             troubles += self._spend_call(athlete, named, self._look_at_newest)
             with store.reading() as tx:
                 due = tx.source(client.name).events_due(athlete, now)
-            named = [external_id for external_id in due if external_id != _WHOLE_ATHLETE]
+            named = [external_id for external_id in due if external_id != _CREDENTIAL_TEST]
             unknown = [external_id for external_id in named if due[external_id] is None]
             if len(unknown) > UNKNOWN_AT_ONCE:
                 # They were uploaded late or are forged: a few pages list all real ones.
@@ -240,7 +240,7 @@ class SourceSync:
         for external_id in named:
             # For one event, `due` is fresh: only the holder of the credential changes it.
             look = partial(self._look_at_one, known=due) if is_one else self._look_at_one
-            troubles += self._tried(athlete, [external_id], look)
+            troubles += self._follow(athlete, [external_id], look)
         return troubles
 
     def poll(self, athlete: Athlete) -> None:
@@ -277,7 +277,7 @@ class SourceSync:
         with self.services.store.transaction() as tx:
             if self._are_used_up(tx, athlete, calls):
                 return []
-        return self._tried(athlete, external_ids, look)
+        return self._follow(athlete, external_ids, look)
 
     def _is_connected(self, tx: Transaction, athlete: Athlete) -> bool:
         stored = tx.source(self.connected.client.name).credential(athlete)
@@ -291,7 +291,7 @@ class SourceSync:
         rows.hold_events(athlete, next_day(now))
         return True
 
-    def _tried(
+    def _follow(
         self,
         athlete: Athlete,
         external_ids: Sequence[str],
@@ -465,7 +465,7 @@ class SourceSync:
                         )
                     backlog = self._backlog(tx, athlete, standing, now)
                     state = SourceState("waiting" if words else "ok", now, words or note, backlog)
-                    tx.progress.source(athlete, client.name, state)
+                    tx.progress.save_source(athlete, client.name, state)
                     note_back(tx, client.name, now=now)
             for confirm in confirmations if stands else ():
                 session.ask("new", confirm)
@@ -522,7 +522,7 @@ class SourceSync:
                         save_activities(tx, session, page.activities, now=now, silence=silence)
                         tx.source(client.name).save_standing(athlete, asdict(standing))
                     backlog = self._backlog(tx, athlete, standing, now)
-                    tx.progress.backlog(athlete, client.name, backlog)
+                    tx.progress.save_backlog(athlete, client.name, backlog)
             if stands and page is not None and page.confirm:
                 session.ask("history", page.confirm)
         return calls
@@ -571,12 +571,12 @@ class SourceSync:
                 due_at = min(due_at, soon if alone else max(now, outage.next_try_at))
             rows.save_standing(athlete, asdict(standing), due_at=due_at)
             before = tx.progress.sources(athlete).get(client.name) or SourceState("ok")
-            gives_up = error.permanent or (alone and standing.failures >= GIVES_UP_QUIETLY)
+            gives_up = error.permanent or (alone and standing.failures >= FAILURES_BEFORE_FAILING)
             failing = resets_at is None and gives_up
             state = replace(
                 before, state="failing" if failing else "waiting", last_error=str(error)
             )
-            tx.progress.source(athlete, client.name, state)
+            tx.progress.save_source(athlete, client.name, state)
         return f"{athlete.name}: {error}" if resets_at is None else None
 
     def _athletes(self, ids: Sequence[int], *, but: Collection[int]) -> Sequence[Athlete]:

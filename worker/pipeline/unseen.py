@@ -26,7 +26,7 @@ PASSES_FOR = timedelta(days=6)
 _SLACK = timedelta(minutes=5)
 
 
-class Sight:
+class SourceStates:
     """The stored state of an athlete's files and sources, each read once."""
 
     def __init__(self, tx: Transaction, athlete: Athlete) -> None:
@@ -74,7 +74,7 @@ class Sight:
 
 
 def is_reading(
-    sight: Sight, services: Services, *, due_at: datetime, ends_at: datetime, now: datetime
+    sources: SourceStates, services: Services, *, due_at: datetime, ends_at: datetime, now: datetime
 ) -> bool:
     """True while runs of the week up to `ends_at` may still arrive, for a limited time.
 
@@ -82,41 +82,43 @@ def is_reading(
     """
     began_at = services.began_at
     if began_at is None:
-        return now < due_at + PASSES_FOR and sight.files() > 0
+        return now < due_at + PASSES_FOR and sources.files() > 0
     if now >= max(due_at, began_at) + READS_FOR:
         return False
-    tick = sight.tx.progress.tick(INBOX_TICK)
-    if tick is None or tick.at < began_at or sight.inbox_missing_at is not None or sight.files():
+    tick = sources.tx.progress.tick(INBOX_TICK)
+    if tick is None or tick.at < began_at:
+        return True
+    if sources.inbox_missing_at is not None or sources.files():
         return True
     for name, connected in services.sources.items():
-        stored = sight.credentials.get(name)
+        stored = sources.credentials.get(name)
         if stored is None or stored.revoked_at is not None:
             continue
-        seen_at = sight.seen_at(name)
+        seen_at = sources.seen_at(name)
         is_behind = seen_at is None or seen_at < ends_at - connected.client.every - _SLACK
-        has_events = sight.tx.source(name).events_due
-        if stored.due_at <= now or is_behind or has_events(sight.athlete, now):
+        has_events = sources.tx.source(name).events_due
+        if stored.due_at <= now or is_behind or has_events(sources.athlete, now):
             return True
     return False
 
 
-def unseen(sight: Sight, services: Services, *, ends_at: datetime) -> tuple[Unseen, ...]:
+def unseen(sources: SourceStates, services: Services, *, ends_at: datetime) -> tuple[Unseen, ...]:
     """What isn't known of the athlete's runs up to `ends_at`, or since."""
-    athlete = sight.athlete
+    athlete = sources.athlete
     found: list[Unseen] = []
-    if sight.inbox_missing_at is not None:
-        found.append(Unseen(since=local_day(athlete, sight.inbox_missing_at)))
-    elif files := sight.files(also_unreadable=True):
+    if sources.inbox_missing_at is not None:
+        found.append(Unseen(since=local_day(athlete, sources.inbox_missing_at)))
+    elif files := sources.files(also_unreadable=True):
         found.append(Unseen(files=files))
     for kind in SOURCES:
-        stored = sight.credentials.get(kind.name)
+        stored = sources.credentials.get(kind.name)
         if stored is None:
             continue
         connected = services.sources.get(kind.name)
         every = connected.client.every if connected else timedelta(0)
-        seen_at = sight.seen_at(kind.name)
+        seen_at = sources.seen_at(kind.name)
         is_behind = seen_at is None or seen_at < ends_at - every - _SLACK
-        is_failing = kind.name in sight.states and sight.states[kind.name].state == "failing"
+        is_failing = kind.name in sources.states and sources.states[kind.name].state == "failing"
         if is_behind or is_failing or stored.revoked_at is not None:
             since = local_day(athlete, seen_at or stored.connected_at)
             found.append(Unseen(source=kind.title, since=since))

@@ -21,7 +21,7 @@ def renew_webhook(services: Services, source: SourceName, now: datetime) -> None
     """Subscribe again if the address that the service knows contains no secret yet.
 
     An application has at most one subscription. If the service can't reach the new address, the
-    old one is restored, and the new one is tried again the day after next.
+    old one is restored, and the new one is tried again a day later.
     """
     connected = services.sources[source]
     client, plain = connected.client, f"/{source}/webhook"

@@ -18,10 +18,10 @@ from worker.domain.weeks import (
 )
 from worker.notify import Noticed, WeeklyFacts
 from worker.pipeline.ingest import CHART_WEEKS
-from worker.pipeline.plans import BEARING, plan_by
+from worker.pipeline.plans import AFFECTS_PLAN_FOR, plan_by
 from worker.pipeline.services import Services, enqueue, for_each_due
 from worker.pipeline.session import WARN_BEFORE
-from worker.pipeline.unseen import Sight, is_reading, unseen
+from worker.pipeline.unseen import SourceStates, is_reading, unseen
 from worker.store import DUE_AT_ONCE
 
 _WEEK = timedelta(days=7)
@@ -59,8 +59,8 @@ def queue_weekly(services: Services, athlete: Athlete, now: datetime) -> None:
         due = last_weekly_due(athlete, now)
         starts_on = due.week_starts_on
         ends_at = _ends_at(athlete, starts_on, now)
-        sight = Sight(tx, athlete)
-        if is_reading(sight, services, due_at=due.due_at, ends_at=ends_at, now=now):
+        sources = SourceStates(tx, athlete)
+        if is_reading(sources, services, due_at=due.due_at, ends_at=ends_at, now=now):
             return  # it stays due
         today = local_day(athlete, now)
         marked = tx.progress.weeks_from(athlete, starts_on - _WEEK)
@@ -78,19 +78,19 @@ def queue_weekly(services: Services, athlete: Athlete, now: datetime) -> None:
                 missed += _WEEK
             if last is None or starts_on - last > NEARLY_THE_SAME:
                 told = marked.get(starts_on - _WEEK)
-                _queue(sight, services, starts_on, told=told, now=now)
+                _queue(sources, services, starts_on, told=told, now=now)
         upcoming = next_weekly_due(athlete, now)
         tx.athletes.weekly_done(athlete, next_at=upcoming.due_at)
 
 
 def _queue(
-    sight: Sight, services: Services, starts_on: date, *, told: Race | None, now: datetime
+    sources: SourceStates, services: Services, starts_on: date, *, told: Race | None, now: datetime
 ) -> None:
-    tx, athlete = sight.tx, sight.athlete
+    tx, athlete = sources.tx, sources.athlete
     if not athlete.gets("weekly"):
         tx.progress.save_week(athlete, starts_on, state="skipped")
         return
-    facts = weekly_facts(sight, services, starts_on, told=told, now=now)
+    facts = weekly_facts(sources, services, starts_on, told=told, now=now)
     email = services.composer.weekly(facts)
     key = _key(athlete, starts_on)
     outbox_id = enqueue(tx, services, email, athlete=athlete, key=key, now=now)
@@ -110,16 +110,16 @@ def _key(athlete: Athlete, starts_on: date) -> str:
 
 
 def weekly_facts(
-    sight: Sight, services: Services, starts_on: date, *, told: Race | None, now: datetime
+    sources: SourceStates, services: Services, starts_on: date, *, told: Race | None, now: datetime
 ) -> WeeklyFacts:
     """All facts of the mail about this week; `told` is the race that the last mail mentioned."""
-    tx, athlete, rules = sight.tx, sight.athlete, services.rules
+    tx, athlete, rules = sources.tx, sources.athlete, services.rules
     ends_on = starts_on + _WEEK - _DAY
     history = tx.runs.history(athlete, since=starts_on, rules=rules)
     weeks = past_weeks(history, until=ends_on, count=CHART_WEEKS, week_starts=athlete.week_starts)
     today = local_day(athlete, now)
-    diary = tx.checkins.since(athlete, starts_on - BEARING)
-    recent = tx.findings.standing(athlete, since=starts_on - BEARING)
+    diary = tx.checkins.since(athlete, starts_on - AFFECTS_PLAN_FOR)
+    recent = tx.findings.standing(athlete, since=starts_on - AFFECTS_PLAN_FOR)
     found = [one for one in recent if starts_on <= one.finding.day <= ends_on]
     race, moved = athlete.race, None
     if race and told and (told.day, told.distance_m) != (race.day, race.distance_m):
@@ -163,16 +163,16 @@ def weekly_facts(
         too_little=detector.too_little(history, ends_on, rules=rules),
         never_ran=history.first_day is None,
         # Errors are reported only once.
-        troubles=tuple(f"{source}: {trouble}" for source, trouble in sight.new_errors.items()),
-        key_ends_on=_key_ends_on(sight, now),
-        unseen=unseen(sight, services, ends_at=_ends_at(athlete, starts_on, now)),
+        troubles=tuple(f"{source}: {trouble}" for source, trouble in sources.new_errors.items()),
+        key_ends_on=_key_ends_on(sources, now),
+        unseen=unseen(sources, services, ends_at=_ends_at(athlete, starts_on, now)),
         diary=tuple(one for one in diary if one.day > today - FORTNIGHT),
     )
 
 
-def _key_ends_on(sight: Sight, now: datetime) -> date | None:
+def _key_ends_on(sources: SourceStates, now: datetime) -> date | None:
     """The last day of the first key that is about to expire; an expired one had its own mail."""
-    valid = (one for one in sight.credentials.values() if one.revoked_at is None)
+    valid = (one for one in sources.credentials.values() if one.revoked_at is None)
     ends = [one.ends_at for one in valid if one.ends_at]
     soon = [at for at in ends if timedelta(0) < at - now <= WARN_BEFORE]
-    return local_day(sight.athlete, min(soon)) if soon else None
+    return local_day(sources.athlete, min(soon)) if soon else None

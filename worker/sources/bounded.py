@@ -25,7 +25,6 @@ from typing import Any, TypeVar
 SLOWEST_BYTES_S = 128 * 2**10
 """An answer that is faster than this may exceed the deadline, as the largest file does."""
 
-
 _AnswerT = TypeVar("_AnswerT")
 
 

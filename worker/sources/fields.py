@@ -1,9 +1,12 @@
-"""Reads single fields of services' JSON, and accepts only plausible values. Pure."""
+"""Reads single fields of services' JSON and of files, and accepts only plausible values. Pure."""
 
 import math
 from datetime import UTC, datetime
 
 from worker.domain.shown import plain_title
+
+FIRST_YEAR, LAST_YEAR = 1900, 2999
+"""Outside of these, a year is an error; near the ends of the calendar, arithmetic would fail."""
 
 _LONGEST_ID = 32
 
@@ -16,7 +19,7 @@ def numeric_id(value: object) -> str:
     return text if text.isascii() and text.isdecimal() and len(text) <= _LONGEST_ID else ""
 
 
-def number(value: object) -> float | None:
+def amount(value: object) -> float | None:
     """A finite number that isn't negative; None for booleans, texts and the like."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -37,8 +40,11 @@ def instant(value: object) -> datetime | None:
     try:
         if isinstance(value, str):
             found = datetime.fromisoformat(value)
-            return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-        milliseconds = number(value)
-        return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
+            found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        elif milliseconds := amount(value):
+            found = datetime.fromtimestamp(milliseconds / 1000, UTC)
+        else:
+            return None
     except (ValueError, OverflowError, OSError):
         return None
+    return found if FIRST_YEAR <= found.year <= LAST_YEAR else None

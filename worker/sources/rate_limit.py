@@ -26,7 +26,7 @@ refusals, and a fifth is reserved for new runs.
 
 QUARTER = timedelta(minutes=15)
 
-BETWEEN = timedelta(seconds=1)
+CALL_EVERY = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(hours=4)
 SHORTEST_PAUSE = timedelta(minutes=1)
 
@@ -105,8 +105,12 @@ class Windows(RateLimit):
     patience = timedelta(0)
 
     def as_of(self, now: datetime) -> "Windows":
-        """The same limit, with windows that have ended since counted as empty."""
-        new_day = now.astimezone(UTC).date() > self.at.astimezone(UTC).date()
+        """The same limit, with windows that have ended since counted as empty.
+
+        So are those of a time that is far ahead: it was saved while the clock ran ahead.
+        """
+        is_ahead = self.at - now > QUARTER
+        new_day = is_ahead or now.astimezone(UTC).date() > self.at.astimezone(UTC).date()
         if not new_day and quarter_of(now) <= quarter_of(self.at):
             return self
 
@@ -133,9 +137,10 @@ class Windows(RateLimit):
         read, overall = _limit_in(headers, "x-readratelimit"), _limit_in(headers, "x-ratelimit")
         if not (read or overall):
             return self
-        seen = self.merged(Windows(now, read, overall))
+        known = self.as_of(now)
+        seen = known.merged(Windows(now, read, overall))
         # A call that was already counted changes nothing, and needs no transaction.
-        return self if self.as_of(now) is self and seen == replace(self, at=seen.at) else seen
+        return self if known is self and seen == replace(self, at=seen.at) else seen
 
     def merged(self, other: "Windows") -> "Windows":
         """The higher count of both, as of the later one."""
@@ -156,7 +161,9 @@ class Windows(RateLimit):
             return now
         rolled, share = self.as_of(now), SHARE[purpose]
         known = [one for one in (rolled.read, rolled.overall) if one is not None]
-        opens = self.closed_until or now
+        opens = now
+        if self.closed_until is not None and self.closed_until <= next_day(now):
+            opens = self.closed_until  # a later time was saved while the clock ran ahead
         if any(one.day_used >= int(one.day * share) for one in known):
             opens = max(opens, next_day(now))
         elif any(one.quarter_used >= int(one.quarter * share) for one in known):
@@ -191,7 +198,7 @@ class Spacing(RateLimit):
 
     def reserve(self, purpose: Purpose, now: datetime) -> tuple[datetime, "Spacing"]:
         at = self.opens_at(purpose, now)
-        return at, replace(self, free_at=at + BETWEEN)
+        return at, replace(self, free_at=at + CALL_EVERY)
 
     def opens_at(self, _: Purpose, now: datetime) -> datetime:
         known = (self.free_at, self.closed_until)

@@ -236,7 +236,10 @@ class Store:
             yield Transaction(reading, self.rules, self.precedence)
 
     def sole_worker(self) -> AbstractContextManager[None]:
-        """Be the only worker on this database while inside; raises `LockedError`."""
+        """Be the only worker on this database while inside.
+
+        Raises `LockedError` if another one is, or `StoreError`.
+        """
         return self._holding(
             lambda: FileLock(self.file) if self.file else AdvisoryLock(self.engine)
         )
@@ -247,8 +250,13 @@ class Store:
 
     @contextmanager
     def _holding(self, take: Callable[[], WorkerLock]) -> Iterator[None]:
-        with self._translated():
-            lock = take()
+        try:
+            with self._translated():
+                lock = take()
+        except OSError as error:
+            raise StoreError(
+                f"{error.filename} can't be opened ({error.strerror}): let Easeback write there"
+            ) from error
         self.locks.append(lock)
         # If another file has replaced this one, no new or pooled connection is used.
         moments = ("do_connect", "checkout") if self.file else ()
@@ -261,9 +269,8 @@ class Store:
             for moment in moments:
                 event.remove(self.engine, moment, self.assert_held)
             self.locks.remove(lock)
-            if (
-                self.file
-            ):  # its last connection writes into it on closing, so close while the lock is held
+            if self.file:
+                # Its last connection writes into it on closing, so close while the lock is held.
                 self.close()
             lock.release()
 
@@ -370,7 +377,7 @@ class Store:
     def copy_to(self, path: Path) -> None:
         """Write a consistent copy of a SQLite database, whole or not at all, while others write.
 
-        Raises `StoreError` on PostgreSQL, whose own `pg_dump` does this.
+        Raises `StoreError` on PostgreSQL, whose own `pg_dump` does this, or `OSError`.
         """
         if self.file is None:
             raise StoreError("this is a PostgreSQL database: back it up with pg_dump")
@@ -448,6 +455,12 @@ def _parsed(url: str) -> URL:
         raise StoreAddressError(
             f"database_url names {parsed.get_backend_name()}; "
             "SQLite and PostgreSQL are what Easeback supports"
+        )
+    is_sqlite = parsed.get_backend_name() == "sqlite"
+    has_file = parsed.database not in {None, "", ":memory:"}
+    if is_sqlite and not (has_file and parsed.drivername in {"sqlite", "sqlite+pysqlite"}):
+        raise StoreAddressError(
+            "database_url names no SQLite file: it begins with sqlite:///, and a path follows"
         )
     password = parsed.query.get("password")
     if isinstance(password, str):

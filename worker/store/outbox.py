@@ -53,13 +53,11 @@ COPY_KEY = "copy"
 """The prefix of keys of alert copies: `copy:<finding>:<severity>:<therapist>`."""
 
 UNSENT_STATES: tuple[State, ...] = ("queued", "retry", "held", "dead")
-"""The states of mails that aren't being sent, and can still be removed."""
+"""The states of mails that aren't being sent now, and may still be changed or removed."""
 
 _FIRST: tuple[MailKind, ...] = ("alert", "notice")
 _OVER: tuple[State, ...] = ("sent", "dropped")
 _OPEN: tuple[State, ...] = ("queued", "claimed", "at_dot", "retry", "dead", "held")
-
-_SENT_BY_NOBODY: tuple[State, ...] = ("queued", "retry", "dead", "held")
 
 _IS_WAITING = _OUTBOX.c.state.in_(("queued", "retry"))
 
@@ -276,7 +274,7 @@ class Outbox(Repository):
 
     def unsent_to(self, athlete: Athlete, recipient: str) -> tuple[OutboxMail, ...]:
         """The athlete's mails to this address that may still be sent and aren't being sent now."""
-        may_go = _OUTBOX.c.state.in_(_SENT_BY_NOBODY)
+        may_go = _OUTBOX.c.state.in_(UNSENT_STATES)
         whose = (_OUTBOX.c.athlete_id == athlete.id, _OUTBOX.c.recipient == recipient)
         return self._select(*whose, may_go, func.length(_OUTBOX.c.mime) > 0)
 
@@ -288,6 +286,11 @@ class Outbox(Repository):
         """The keys of all mails of a kind that were ever queued about this athlete."""
         is_theirs = (_OUTBOX.c.athlete_id == athlete.id, _OUTBOX.c.kind == kind)
         return self._values(select(_OUTBOX.c.key).where(*is_theirs))
+
+    def message_ids(self, athlete: Athlete) -> tuple[str, ...]:
+        """The Message-IDs of all mails that were ever queued about this athlete."""
+        query = select(_OUTBOX.c.message_id).where(_OUTBOX.c.athlete_id == athlete.id)
+        return self._values(query)
 
     def by_id(self, outbox_id: int) -> OutboxMail | None:
         found = self._select(_OUTBOX.c.id == outbox_id)
@@ -301,7 +304,7 @@ class Outbox(Repository):
 
     def readdress(self, mail: OutboxMail, *, recipient: str, mime: bytes) -> OutboxMail:
         """Change the recipient of a mail that isn't being sent now; returns the changed mail."""
-        self._decide(mail, _SENT_BY_NOBODY, recipient=recipient, mime=mime)
+        self._decide(mail, UNSENT_STATES, recipient=recipient, mime=mime)
         return replace(mail, recipient=recipient, mime=mime)
 
     def hold(self, mail: OutboxMail, *, why: str) -> bool:

@@ -31,16 +31,13 @@ _DIARY_DAYS = timedelta(days=91)
 class Practice(Repository):
     """Short rows: only the columns that the page shows or orders by."""
 
-    def rows(self, now: datetime) -> tuple[PracticeRow, ...]:
-        """A row for each athlete, in no order."""
-        return self._read(now)
-
     def row(self, athlete: Athlete, now: datetime) -> PracticeRow:
         """The row of one athlete."""
-        (row,) = self._read(now, athlete.id)
+        (row,) = self.rows(now, only=athlete.id)
         return row
 
-    def _read(self, now: datetime, only: int | None = None) -> tuple[PracticeRow, ...]:
+    def rows(self, now: datetime, *, only: int | None = None) -> tuple[PracticeRow, ...]:
+        """A row for each athlete, or for the one with the id `only`, in no order."""
         today = now.date()
         diaries = self._diaries_of_the_unwell(today, only)
         warned = self._warned(today - WARNED_WITHIN - _ZONES, only)

@@ -33,7 +33,6 @@ Role = Literal["worker", "web"]
 _WEEKLY, _STATE, _TICK, _WORKER = tables.weekly, tables.source_state, tables.tick, tables.crew
 _FORGOTTEN_AFTER = timedelta(days=1)
 
-
 _IS_TOLD = (_STATE.c.state == "failing") | (
     (_STATE.c.state == "ok") & _STATE.c.last_error.is_not(None)
 )
@@ -135,7 +134,7 @@ class Progress(Repository):
 
     # Sources
 
-    def source(self, athlete: Athlete, source: SourceName, state: SourceState) -> None:
+    def save_source(self, athlete: Athlete, source: SourceName, state: SourceState) -> None:
         """Save the state of a source."""
         row = {"athlete_id": athlete.id, "source": source, **asdict(state)}
         if state.state in ("ok", "off") and state.last_error is None:
@@ -164,7 +163,7 @@ class Progress(Repository):
         theirs = _STATE.c.athlete_id == athlete.id
         self._update(_STATE, theirs, _IS_TOLD, told_error=_STATE.c.last_error)
 
-    def backlog(self, athlete: Athlete, source: SourceName, left: int) -> None:
+    def save_backlog(self, athlete: Athlete, source: SourceName, left: int) -> None:
         """Save how much of a source is left to read, if it has a state."""
         self._update(
             _STATE, _STATE.c.athlete_id == athlete.id, _STATE.c.source == source, backlog=left

@@ -6,7 +6,7 @@ already encrypted, and nothing here can decrypt them.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -40,7 +40,6 @@ _USED_STATE = tables.used_state
 
 STANDING = ("read_until", "read_back_to", "looked_back_at", "doubted_at", "failures")
 
-
 _DUE: ColumnElement[str] = literal_column("'due'")
 """A literal, so that PostgreSQL uses the index over files that are due."""
 
@@ -62,8 +61,10 @@ class SourceRows(SourceEvents):
         scopes: Collection[str] = (),
         now: datetime,
     ) -> None:
-        """Save a credential in place of any other; reading another account starts from
-        the beginning.
+        """Save a credential in place of any other.
+
+        The list is read on from where it was, or from the beginning if the account is another one.
+        Accounts whose id isn't known count as the same.
         """
         before = self.credential(athlete)
         row = {
@@ -150,9 +151,8 @@ class SourceRows(SourceEvents):
         held: dict[str, Any] = {"athlete_id": athlete.id, "source": self.source}
         if asked is not None:
             held["account_id"] = asked.account_id
-            if (
-                not asked.account_id
-            ):  # an account without an id is identified by when it was connected
+            if not asked.account_id:
+                # An account without an id is identified by when it was connected.
                 held["connected_at"] = asked.connected_at
         return self._change_by(_CREDENTIAL, held, leased_until=None) == 1
 
@@ -183,6 +183,16 @@ class SourceRows(SourceEvents):
     ) -> None:
         """`due_at` is when to poll this athlete again; None leaves it unchanged."""
         self._set(athlete, **standing, **({"due_at": due_at} if due_at is not None else {}))
+
+    def mend_clock(self, now: datetime, *, longest: timedelta) -> None:
+        """Make due now what is due later than by any pause, because the clock ran ahead."""
+        late, c = now + longest, _CREDENTIAL.c
+        times = (c.due_at, c.leased_until, c.looked_back_at, c.doubted_at)
+        again = {"due_at": now, "leased_until": None, "looked_back_at": None, "doubted_at": None}
+        self._update(_CREDENTIAL, self._is(_CREDENTIAL), or_(*(at > late for at in times)), **again)
+        self._update(_EVENT, self._is(_EVENT), _EVENT.c.due_at > late, due_at=now)
+        of_file = self._is(_ACTIVITY), _ACTIVITY.c.file == _DUE, _ACTIVITY.c.file_due_at > late
+        self._update(_ACTIVITY, *of_file, file_due_at=now)
 
     # Activities, as they were last seen
 

@@ -506,3 +506,12 @@ def test_no_session_breaks_its_reader(changes: dict[str, object]) -> None:
     """Whatever is in it, the result is a row."""
     row = session_row(session(**changes), name="a.json")
     assert isinstance(row, TableRow | OtherRow | BadRow)
+
+
+def test_a_session_at_the_end_of_the_calendar_has_no_date() -> None:
+    """Its neighbouring days couldn't be compared with it."""
+    row = session_row(session(start_time=253_402_214_400_000), name="a.json")
+    assert row == BadRow(1, "a run without a date")
+    row = session_row(session(start_time_timezone_offset=-60_000_000_000_000), name="a.json")
+    assert isinstance(row, TableRow)
+    assert row.recording.day == date(2026, 5, 4)

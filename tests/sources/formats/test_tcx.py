@@ -95,6 +95,19 @@ def test_a_run_typed_in_by_hand_is_not_a_device_s() -> None:
     assert not run.device
 
 
+@pytest.mark.parametrize("written", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_a_time_that_no_calendar_reaches_is_none(written: str) -> None:
+    """Programs write such a time for none; the points tell the start, if there are any."""
+    content = tcx([lap(3000, 900)])
+    stamp = f"{START:%Y-%m-%dT%H:%M:%SZ}"
+    lapless = content.replace(f'StartTime="{stamp}"'.encode(), f'StartTime="{written}"'.encode())
+    lapless = lapless.replace(f"<Id>{stamp}</Id>".encode(), f"<Id>{written}</Id>".encode())
+    assert only(lapless).started_at == START
+    assert parse_tcx(content.replace(b"2026-03-01T", f"{written[:10]}T".encode())) == Unreadable(
+        "a run without a date"
+    )
+
+
 def test_recovers_what_is_there_of_a_torn_file() -> None:
     """Complete laps count by their totals, and a note says that the rest is lost."""
     content = tcx([lap(3000, 900), lap(3000, 900, at=START + timedelta(seconds=900))])

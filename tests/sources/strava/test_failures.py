@@ -174,6 +174,27 @@ class TestTrouble:
         app.poll(athlete, lambda: ahead)
         assert "clock is wrong" in (app.state(athlete).last_error or "")
 
+    @pytest.mark.parametrize("is_down", [False, True])
+    def test_a_clock_that_was_a_year_ahead_puts_off_no_poll(
+        self, app: StravaApp, is_down: bool
+    ) -> None:
+        """Whether the service answered meanwhile or not, it's polled once the clock is right."""
+        athlete, account = app.connected()
+        app.turn()
+        ahead = app.clock() + 365 * DAY
+        if is_down:
+            app.server.fault("status", ACTIVITIES, times=10, status=500)
+        app.poll(athlete, lambda: ahead)
+        app.server.faults.waiting.clear()
+        app.service.diary.add(account, app.service.clock.step(HOUR) - MINUTE)
+        app.turn()
+        app.service.clock.step(HOUR)
+        app.turn()
+        assert len(app.runs(athlete)) == 1
+        with app.services.store.reading() as tx:
+            looked_back_at = tx.source("strava").standing(athlete)["looked_back_at"]
+        assert looked_back_at <= app.clock()
+
 
 class TestBackfill:
     def test_ten_athletes_with_three_years_each_without_a_429(self, past: StravaApp) -> None:

@@ -80,6 +80,19 @@ def test_a_refusal_waits_for_midnight_only_where_the_day_is_gone() -> None:
     assert budget(100, 1000).resets_at(NOW) == datetime(2026, 3, 3, tzinfo=UTC)
 
 
+def test_a_clock_that_was_ahead_leaves_nothing_used_up_or_closed() -> None:
+    """What was counted and refused then belongs to windows that never were."""
+    ahead = NOW + timedelta(days=3)
+    counted = Windows(ahead, read=Limit(100, 1000, 90, 900), closed_until=ahead)
+    assert allows(counted, "new", NOW)
+    _, counted = counted.reserve("new", NOW)
+    assert counted.read == Limit(100, 1000, 1, 1)
+    told = counted.observe(
+        {"x-readratelimit-limit": "100,1000", "x-readratelimit-usage": "95,95"}, NOW
+    )
+    assert told.opens_at("new", NOW) == NOW.replace(minute=15)
+
+
 def test_answers_that_overtake_each_other_never_lower_the_count() -> None:
     """Two workers' answers arrive in the wrong order: the highest usage counts."""
     late = Windows(NOW, read=Limit(100, 1000, 40, 400))

@@ -136,6 +136,7 @@ def test_an_entry_by_hand_is_no_device() -> None:
         ({"distance": -5}, "readable distance"),
         ({"start_date": None}, "readable start"),
         ({"start_date": "yesterday"}, "readable start"),
+        ({"start_date": "0001-01-01T00:00:00Z"}, "readable start"),
         ({"id": None}, "an id"),
         ({"id": {"$gt": 0}}, "an id"),
         ({"sport_type": None, "type": 7}, "what kind"),
@@ -143,7 +144,8 @@ def test_an_entry_by_hand_is_no_device() -> None:
 )
 def test_a_rotten_row_says_why(changes: dict[str, Any], reason: str) -> None:
     """Each kind of bad row has its reason."""
-    reading = parse_strava_activity(SOUND | changes).parsed
+    west = {"timezone": "(GMT-08:00) America/Los_Angeles"}
+    reading = parse_strava_activity(SOUND | west | changes).parsed
     assert isinstance(reading, Unreadable)
     assert reason in reading.reason
 

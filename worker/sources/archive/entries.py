@@ -34,7 +34,6 @@ from worker.sources.formats.unpack import Member
 RECALLED_AT_ONCE = 500
 """How many files are looked up at once, to see whether they are known."""
 
-
 _SHOWN = 40
 
 Recall = Callable[[Sequence[str]], Mapping[str, Sequence[KnownEntry]]]

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from worker.domain.models import Sport
 from worker.sources import NotARun, Unreadable
+from worker.sources.fields import FIRST_YEAR, LAST_YEAR
 
 FURTHEST_WEST = timedelta(hours=-12)
 FURTHEST_EAST = timedelta(hours=14)
@@ -74,11 +75,14 @@ def instant_and_offset(text: str) -> tuple[datetime, timedelta | None] | None:
     """An instant as a file writes it, aware, and the local offset if it was written with one.
 
     Mostly ISO; also without leading zeros, in any script's digits, in Buddhist years, or as
-    seconds or milliseconds since 1970. None for anything else. An offset of zero counts as none,
-    because it is only another way to write UTC.
+    seconds or milliseconds since 1970. None for anything else, such as the year 1, which some
+    programs write for no time. An offset of zero counts as none, because it is only another way to
+    write UTC.
     """
     try:
         at = _iso_instant(_BUDDHIST_YEAR.sub(_our_year, western_digits(text)))
+        if not FIRST_YEAR <= at.year <= LAST_YEAR:
+            return None
         if at.tzinfo is UTC:
             return at, None
         lead = at.utcoffset()
@@ -121,7 +125,7 @@ def _iso_instant(text: str) -> datetime:
 
 
 def _loose_instant(text: str) -> datetime:
-    text = western_digits(text).strip()
+    text = text.strip()
     if text.isdecimal():  # some of them would also be ISO dates
         if len(text) in (_SECONDS_DIGITS, _MILLISECONDS_DIGITS):
             return datetime.fromtimestamp(int(text[:_SECONDS_DIGITS]), UTC)

@@ -16,7 +16,7 @@ from typing import Any
 
 from worker.domain.models import Sport
 from worker.sources import NotARun, Unreadable
-from worker.sources.fields import number
+from worker.sources.fields import amount
 from worker.sources.formats import Activity, Parsed, credible_offset, one_answer
 from worker.sources.formats.clocks import FIRST_FIT, put_right
 from worker.sources.formats.fit_figures import Figures
@@ -271,7 +271,7 @@ def _run(
         device=RECORD in part.defined,
         lon=None if part.damage else _longitude(session, last),
         note=f"recovered: {'; '.join(notes)}" if notes else None,
-        ascent_m=number(session.get("total_ascent")),
+        ascent_m=amount(session.get("total_ascent")),
     )
 
 

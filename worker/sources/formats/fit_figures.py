@@ -8,9 +8,9 @@ summary, the records, the laps, and the positions, in this order.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Any
 
+from worker.sources.fields import amount
 from worker.sources.formats.laps import FASTEST_MEAN_M_S, Lap, add_up, agree
 from worker.sources.formats.track import LONGEST_SILENCE_S, Odometer, Point
 
@@ -148,6 +148,6 @@ def _most_likely(told: Mapping[str, float], *, most: float) -> tuple[str, float]
 
 
 def _positive(value: Any, *, most: float) -> float | None:
-    """A plausible figure: a number above zero and below the maximum."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if number and isfinite(value) and 0 < value <= most else None
+    """A plausible figure: a number above zero and up to the maximum."""
+    figure = amount(value)
+    return figure if figure and figure <= most else None

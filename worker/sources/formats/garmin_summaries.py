@@ -9,12 +9,12 @@ less than the FIT files of the same export, and can only be matched with them by
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from worker.domain.models import Recording
 from worker.domain.shown import plain_title
 from worker.sources import Unreadable
+from worker.sources.fields import amount, instant
 from worker.sources.formats.sport import named_run
 from worker.sources.formats.tables import NO_SPORT, BadRow, OtherRow, TableItem, TableRow, no_run
 
@@ -57,16 +57,16 @@ def _row(number: int, summary: Any) -> TableItem:
     if not word:
         return BadRow(number, NO_SPORT)
     sport = named_run(word)
-    started_at = _instant(summary.get("beginTimestamp") or summary.get("startTimeGmt"))
+    started_at = instant(summary.get("beginTimestamp") or summary.get("startTimeGmt"))
     if started_at is None:
         return BadRow(number, "a run without a date") if sport else OtherRow(number, word)
-    centimetres = _positive(summary.get("distance"))
+    centimetres = amount(summary.get("distance")) or None
     if sport and centimetres is None:
         return BadRow(number, "a run without distance")
-    moving_ms = _positive(summary.get("duration"))
-    elapsed_ms = _positive(summary.get("elapsedDuration")) or moving_ms
-    up_cm = _positive(summary.get("elevationGain"))
-    local = _instant(summary.get("startTimeLocal")) or started_at
+    moving_ms = amount(summary.get("duration"))
+    elapsed_ms = amount(summary.get("elapsedDuration")) or moving_ms
+    up_cm = amount(summary.get("elevationGain"))
+    local = instant(summary.get("startTimeLocal")) or started_at
     recording = Recording(
         source="import",
         external_id=f"garmin {summary.get('activityId')}"[:_LONGEST_ID],
@@ -83,18 +83,3 @@ def _row(number: int, summary: Any) -> TableItem:
     if sport is None:
         return OtherRow(number, word, no_run(recording, word))
     return TableRow(number, recording)
-
-
-def _instant(value: Any) -> datetime | None:
-    milliseconds = _positive(value)
-    if milliseconds is None:
-        return None
-    try:
-        return datetime.fromtimestamp(milliseconds / _MS_PER_S, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def _positive(value: Any) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and 0 < value < 1e15 else None  # noqa: PLR2004  beyond any date

@@ -47,7 +47,6 @@ def parse_number(text: str | None) -> float | None:
 
 _DECIMALS = str.maketrans({",": ".", "\u066b": ".", "\u2212": "-"})
 
-
 _Calls = tuple[Start | None, Text | None, End | None]
 
 

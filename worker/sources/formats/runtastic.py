@@ -6,10 +6,11 @@ sport.
 """
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from worker.domain.models import Recording, Sport
+from worker.sources.fields import instant
 from worker.sources.formats.tables import BadRow, OtherRow, TableItem, TableRow, no_run
 
 _MS_PER_S = 1000.0
@@ -22,6 +23,7 @@ _OTHERS = {"2": "Nordic walking", "3": "cycling", "4": "mountain biking", "7": "
            "18": "swimming", "19": "walking", "22": "race cycling"}  # fmt: skip
 _LONGEST_ID = 100
 _MOST = 1e15  # beyond any date
+_DAY_MS = 86_400_000
 
 
 def session_row(content: bytes, *, name: str, line: int = 1) -> TableItem:
@@ -41,7 +43,8 @@ def _row(session: dict[str, Any], name: str, line: int) -> TableItem:
     word = _OTHERS.get(number, f"sport number {number[:_LONGEST_ID]}")
     file = f"GPS-data/{name.rpartition('/')[2].rpartition('.')[0]}.gpx"
     started_ms = _positive(session.get("start_time"))
-    if started_ms is None:
+    started_at = instant(started_ms)
+    if started_ms is None or started_at is None:
         return BadRow(line, "a run without a date") if sport else OtherRow(line, word, file=file)
     distance_m = _positive(session.get("distance"))
     if sport and distance_m is None:
@@ -49,17 +52,13 @@ def _row(session: dict[str, Any], name: str, line: int) -> TableItem:
     moving_ms = _positive(session.get("duration"))
     ended_ms = _positive(session.get("end_time")) or 0.0
     lead_ms = session.get("start_time_timezone_offset")
-    try:
-        started_at = datetime.fromtimestamp(started_ms / _MS_PER_S, UTC)
-        lead = timedelta(milliseconds=lead_ms if isinstance(lead_ms, int) else 0)
-        day = (started_at + lead).date()
-    except (ValueError, OverflowError, OSError):
-        return BadRow(line, "a run without a date")
+    if not isinstance(lead_ms, int) or abs(lead_ms) >= _DAY_MS:
+        lead_ms = 0
     recording = Recording(
         source="import",
         external_id=f"runtastic {str(session.get('id') or name)[:_LONGEST_ID]}",
         started_at=started_at,
-        day=day,
+        day=(started_at + timedelta(milliseconds=lead_ms)).date(),
         distance_m=distance_m or 0.0,
         moving_s=moving_ms / _MS_PER_S if moving_ms else None,
         elapsed_s=max(ended_ms - started_ms, moving_ms or 0.0) / _MS_PER_S or None,

@@ -31,6 +31,7 @@ from typing import IO
 from worker.domain.models import METRES_PER, Recording, Units
 from worker.domain.shown import plain_title
 from worker.sources import Unreadable
+from worker.sources.fields import FIRST_YEAR, LAST_YEAR
 from worker.sources.formats.sport import named_run
 from worker.sources.formats.written_dates import day_comes_first, written_at
 
@@ -89,7 +90,6 @@ _SHORTEST_MEDIAN_M = 300.0
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?")
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?")
 _MOST = 1e9
-_FIRST_YEAR, _LAST_YEAR = 1900, 2999
 _DURATION = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):(\d{2}(?:[.,]\d+)?)")
 _SHOWN = 40
 _CHUNK_BYTES = 64 * 1024
@@ -312,10 +312,7 @@ _Columns = Mapping[str, int | None]
 
 def _export_columns(names: Sequence[str], rows: _Rows) -> _Columns | None:
     """The columns by their English names, else by position; None if it isn't an export."""
-    places: dict[str, int | None] = {
-        key: next((names.index(name) for name in known if name in names), None)
-        for key, known in _NAMES.items()
-    }
+    places = _places(names, _NAMES)
     if None in (places["date"], places["type"], places["distance"]):
         first = next(iter(rows()), None)
         if first is None or len(names) <= _PLACES["distance"] or not _looks_exported(first[1]):
@@ -329,6 +326,14 @@ def _export_columns(names: Sequence[str], rows: _Rows) -> _Columns | None:
     if places["file"] is None:
         places["file"] = _file_column(rows)
     return places | {"metres": _twin(names, places["distance"])}
+
+
+def _places(names: Sequence[str], known: Mapping[str, Sequence[str]]) -> dict[str, int | None]:
+    """The column of each key by the first of its `known` names that the header has."""
+    return {
+        key: next((names.index(name) for name in options if name in names), None)
+        for key, options in known.items()
+    }
 
 
 def _looks_exported(row: _Row) -> bool:
@@ -360,7 +365,7 @@ def _export_reader(columns: _Columns, rows: _Rows, *, zone: tzinfo) -> _ReadRow:
 
     def read_row(line: int, row: _Row) -> TableRow | OtherRow | Unreadable:
         written = written_at(_cell(row, columns["date"]), day_first=day_first)
-        is_date = written is not None and _FIRST_YEAR <= written.year <= _LAST_YEAR
+        is_date = written is not None and FIRST_YEAR <= written.year <= LAST_YEAR
         started_at = written.replace(tzinfo=UTC) if written and is_date else None
         shown = _number(_cell(row, columns["distance"]))
         distance_m = _number(_cell(row, columns["metres"]))
@@ -438,10 +443,7 @@ def _programs_columns(
 
     They come with the unit of distances in metres, and a note if that was guessed.
     """
-    places: dict[str, int | None] = {
-        key: next((names.index(name) for name in known if name in names), None)
-        for key, known in _PROGRAMS_NAMES.items()
-    }
+    places = _places(names, _PROGRAMS_NAMES)
     found = next(
         ((at, m[1]) for at, n in enumerate(names) if (m := _DISTANCE_IN.fullmatch(n))), None
     )
@@ -538,7 +540,7 @@ def _iso(text: str) -> datetime | None:
         at = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return at.replace(tzinfo=UTC) if _FIRST_YEAR <= at.year <= _LAST_YEAR else None
+    return at.replace(tzinfo=UTC) if FIRST_YEAR <= at.year <= LAST_YEAR else None
 
 
 def _on_the_wall(text: str, *, day_first: bool) -> datetime | None:
@@ -546,7 +548,7 @@ def _on_the_wall(text: str, *, day_first: bool) -> datetime | None:
     if at := _iso(text):
         return at
     written = written_at(text, day_first=day_first)
-    if written is None or not _FIRST_YEAR <= written.year <= _LAST_YEAR:
+    if written is None or not FIRST_YEAR <= written.year <= LAST_YEAR:
         return None
     return written.replace(tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from typing import Any
 from worker.domain.models import Recording
 from worker.sources import NotARun, Unreadable
 from worker.sources.base import ListedActivity
-from worker.sources.fields import instant, number, numeric_id, title
+from worker.sources.fields import amount, instant, numeric_id, title
 from worker.sources.formats.sport import named_run
 
 _SAVED_FIELDS = (
@@ -58,10 +58,10 @@ def _parsed(
         return NotARun(f"Garmin calls it {title(kind)}")
     if not external_id or started_at is None:
         return Unreadable(f"a run without {'a readable start' if external_id else 'an id'}")
-    distance_m = number(raw.get("distance"))
+    distance_m = amount(raw.get("distance"))
     if not distance_m:
         return Unreadable("a run without a distance at Garmin")
-    moving_s = number(raw.get("duration")) or None
+    moving_s = amount(raw.get("duration")) or None
     return Recording(
         source="garmin",
         external_id=external_id,
@@ -69,11 +69,11 @@ def _parsed(
         day=_day(raw, started_at),
         distance_m=distance_m,
         moving_s=moving_s,
-        elapsed_s=number(raw.get("elapsedDuration")) or moving_s,
+        elapsed_s=amount(raw.get("elapsedDuration")) or moving_s,
         sport=sport,
         is_race=_key(raw.get("eventType")) == "race",
         title=title(raw.get("activityName")),
-        ascent_m=number(raw.get("elevationGain")),
+        ascent_m=amount(raw.get("elevationGain")),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from worker.domain.models import Recording, Sport
 from worker.sources import NotARun, Unreadable
 from worker.sources.base import ListedActivity
-from worker.sources.fields import instant, number, title
+from worker.sources.fields import amount, instant, title
 from worker.sources.formats.sport import named_run
 
 _SAVED_FIELDS = (
@@ -66,10 +66,10 @@ def _parsed(
         return NotARun(f"intervals.icu calls it {title(kind)}")
     if not external_id or started_at is None:
         return Unreadable(f"a run without {'a readable start' if external_id else 'an id'}")
-    distance_m = number(raw.get("distance"))
+    distance_m = amount(raw.get("distance"))
     if not distance_m:
         return Unreadable("a run without a distance at intervals.icu")
-    moving_s = number(raw.get("moving_time")) or None
+    moving_s = amount(raw.get("moving_time")) or None
     local = instant(raw.get("start_date_local")) or started_at
     return Recording(
         source="intervals",
@@ -78,11 +78,11 @@ def _parsed(
         day=local.date(),
         distance_m=distance_m,
         moving_s=moving_s,
-        elapsed_s=number(raw.get("elapsed_time")) or moving_s,
+        elapsed_s=amount(raw.get("elapsed_time")) or moving_s,
         sport=_sport(sport, raw),
         is_race=raw.get("sub_type") == "RACE",
         title=title(raw.get("name")),
-        ascent_m=number(raw.get("total_elevation_gain")),
+        ascent_m=amount(raw.get("total_elevation_gain")),
     )
 
 

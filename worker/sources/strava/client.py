@@ -121,7 +121,7 @@ class Strava(OAuth2, Webhook):
             )
         if answer.ok:
             return
-        meant = self._meant(answer, now, bearer=False)
+        meant = self._refusal(answer, now, bearer=False)
         if meant.code == REDIRECT_MISMATCH:
             raise errors.redirect_mismatch(urlsplit(redirect).hostname or "")
         if meant.code in (WRONG_CLIENT, CONSENT_REFUSED):
@@ -185,8 +185,8 @@ class Strava(OAuth2, Webhook):
         if fresh.expires_at is None:
             return None
         left = fresh.expires_at - now
-        soundly = _SHORTEST_LIFE - _CLOCK_TOLERANCE < left < _LONGEST_LIFE + _CLOCK_TOLERANCE
-        return None if soundly else errors.CLOCK_IS_WRONG
+        is_sound = _SHORTEST_LIFE - _CLOCK_TOLERANCE < left < _LONGEST_LIFE + _CLOCK_TOLERANCE
+        return None if is_sound else errors.CLOCK_IS_WRONG
 
     def revoke(self, credential: Credential, *, now: datetime) -> None:
         """Uses `oauth/revoke`, or `deauthorize` if the server doesn't know that."""
@@ -316,11 +316,11 @@ class Strava(OAuth2, Webhook):
             with network_errors("Strava"):
                 yield api
         except requests.HTTPError as error:
-            raise self._meant(error.response, now, bearer=credential is not None) from None
+            raise self._refusal(error.response, now, bearer=credential is not None) from None
         except (KeyError, TypeError, AttributeError, ValueError):
             raise Unavailable("Strava answered in a form that nobody documented") from None
 
-    def _meant(self, response: Any, now: datetime, *, bearer: bool) -> SourceError:
+    def _refusal(self, response: Any, now: datetime, *, bearer: bool) -> SourceError:
         """What a refusal means, according to the response, because stravalib's classes combine
         most errors.
         """

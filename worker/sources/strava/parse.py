@@ -15,7 +15,7 @@ from worker.domain.matching import plain_file_name
 from worker.domain.models import Recording, Sport
 from worker.sources import NotARun, Unreadable
 from worker.sources.base import ListedActivity
-from worker.sources.fields import instant, number, numeric_id, title
+from worker.sources.fields import amount, instant, numeric_id, title
 
 HIDDEN_START = time(0, 0, 1)
 """If a runner hides the start time, Strava gives one second after local midnight."""
@@ -54,7 +54,7 @@ def _parsed(
         return NotARun(f"Strava calls it {title(sport_type)}")
     if not external_id or started_at is None:
         return Unreadable(f"a run without {'a readable start' if external_id else 'an id'}")
-    distance_m = number(raw.get("distance"))
+    distance_m = amount(raw.get("distance"))
     if not distance_m:
         return Unreadable(
             "a run without a readable distance"
@@ -70,15 +70,15 @@ def _parsed(
         started_at=started_at,
         day=local.date(),
         distance_m=distance_m,
-        moving_s=number(raw.get("moving_time")),
-        elapsed_s=number(raw.get("elapsed_time")),
+        moving_s=amount(raw.get("moving_time")),
+        elapsed_s=amount(raw.get("elapsed_time")),
         sport=_sport(sport_type, raw),
-        is_race=number(raw.get("workout_type")) == _RACE,
+        is_race=amount(raw.get("workout_type")) == _RACE,
         device=measured and not manual,
         hidden_start=local.time() == HIDDEN_START,
         title=title(raw.get("name")),
         file_name=_file_name(raw.get("external_id")),
-        ascent_m=number(raw.get("total_elevation_gain")),
+        ascent_m=amount(raw.get("total_elevation_gain")),
     )
 
 

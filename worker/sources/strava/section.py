@@ -21,7 +21,7 @@ class StravaSection(SourceSection):
     base_url: ServiceAddress = "https://www.strava.com"
     api_base_url: ServiceAddress | None = None
     every: Duration = timedelta(minutes=15)
-    retention_days: Annotated[int, Field(ge=1)] | None = None
+    retention_days: Annotated[int, Field(ge=1, le=36_525)] | None = None
     webhook_token: Secret = None
 
     @model_validator(mode="after")
