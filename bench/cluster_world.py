@@ -74,7 +74,8 @@ def sink_process(mails: Counters) -> Iterator[int]:
 def strava_process(jumps: int) -> Iterator[int]:
     """A Strava with an activity for every id, which encodes the athlete; yields its port.
 
-    One athlete in `jumps` ran far in each round, a different one each time.
+    Its lists of activities are empty. One athlete in `jumps` ran far in each round, a different
+    one each time.
     """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -83,8 +84,9 @@ def strava_process(jumps: int) -> Iterator[int]:
                 head = await reader.readuntil(b"\r\n\r\n")
             except asyncio.IncompleteReadError:
                 break
-            number = int(head.split(b" ", 2)[1].partition(b"?")[0].rpartition(b"/")[2])
-            body = json.dumps(_activity(number, jumps)).encode()
+            asked = head.split(b" ", 2)[1].partition(b"?")[0].rpartition(b"/")[2]
+            answer = _activity(int(asked), jumps) if asked.isdigit() else []
+            body = json.dumps(answer).encode()
             writer.write(
                 b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
                 b"X-RateLimit-Limit: 1000000,10000000\r\nX-RateLimit-Usage: 1,1\r\n"

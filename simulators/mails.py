@@ -32,7 +32,9 @@ MAILS: dict[str, Callable[[Composer], Email]] = {
     "weekly in miles": lambda c: c.weekly(made.weekly_facts(runner=IN_MILES)),
     "weekly after a jump": lambda c: c.weekly(made.week_after_the_jump()),
     "weekly to somebody who should be seen": lambda c: c.weekly(
-        made.weekly_facts(diary=made.hurting())
+        made.weekly_facts(
+            diary=made.hurting(), plan=made.coming(date(2026, 2, 16), checkins=made.hurting())
+        )
     ),
     "weekly without runs": lambda c: c.weekly(made.quiet_week()),
     "first weekly": lambda c: c.weekly(made.first_week()),
