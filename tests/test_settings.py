@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from worker.config import SettingsError, ca_file, found_in, load, machine_timezone
+from worker.config import (
+    SettingsError,
+    ca_file,
+    found_in,
+    load,
+    machine_timezone,
+    make_data_dir,
+)
 from worker.domain.rules import Rules
 from worker.setting_types import LOOPBACK
 
@@ -159,7 +166,7 @@ def test_a_tilde_is_the_home_folder_in_every_path(
     home.mkdir()
     (home / "mine.toml").write_text(
         'data_dir = "~/data"\ndatabase_url = "sqlite:///~/runs.db"\n'
-        '[inbox]\npath = "~/runs"\n[mail]\npassword_file = "~/password"'
+        '[inbox]\npath = "~/runs"\n[mail]\npassword_file = "~/password"\nca_file = "~/mail.pem"'
     )
     (home / "password").write_text("hunter2")
     monkeypatch.setenv("EASEBACK_CONFIG", "~/mine.toml")
@@ -169,9 +176,29 @@ def test_a_tilde_is_the_home_folder_in_every_path(
     assert settings.inbox_path == home / "runs"
     assert settings.url == f"sqlite:///{home}/runs.db"
     assert settings.mail.password is not None
+    assert settings.mail.ca_file == home / "mail.pem"
     monkeypatch.setenv("SSL_CERT_FILE", "~/ca.pem")
     assert ca_file() == str(home / "ca.pem")
     assert load(Path("~/mine.toml"))[1] == home / "mine.toml"
+
+
+def test_a_home_folder_of_any_name_stands_in_the_address_of_a_database(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backslash in it means nothing."""
+    monkeypatch.setenv("HOME", r"/home/\d")
+    write('database_url = "sqlite:///~/runs.db"')
+    assert load()[0].url == r"sqlite:////home/\d/runs.db"
+    write('database_url = "postgresql://db/~/x"')
+    assert load()[0].url == "postgresql://db/~/x"
+
+
+def test_a_file_of_keys_that_leads_in_a_circle_is_said(here: Path) -> None:
+    """In one line, before anything is written."""
+    (here / "data").mkdir()
+    (here / "data" / "keys").symlink_to("keys")
+    with pytest.raises(SettingsError, match="data/keys: can't be looked at: "):
+        make_data_dir(load()[0])
 
 
 def test_the_home_of_nobody_is_said(write: Write) -> None:
@@ -327,6 +354,8 @@ def test_trusted_proxies_come_as_a_list_or_on_one_line(
         ('[inbox]\nevery = "5 fortnights"', r"\[inbox\] every: write a duration such as"),
         ('[inbox]\nevery = "0 s"', "longer than nothing"),
         ('[inbox]\nevery = "-5 s"', "write a duration"),
+        ('[inbox]\nevery = "99999999999 d"', r"\[inbox\] every: .* at most a thousand years"),
+        ('[backup]\nkeep_for = "900000 d"', r"\[backup\] keep_for: .* at most a thousand years"),
         ('[mail]\nsecurity = "ssl"', r"\[mail\] security: .*'starttls'.*'none'$"),
         ('[web]\ntoken = "1234567"', r"\[web\] token: .*8 characters at least.*openssl rand"),
         ("[mail]\nport = 99999", r"\[mail\] port: .*65535 \(not 99999\)$"),

@@ -38,6 +38,7 @@ _UNITS = {
     "w": "weeks",
 }
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
+_LONGEST_DURATION = timedelta(days=365_250)
 _SHORTEST_TOKEN = 8
 _SHORTEST_KEY = 32
 
@@ -59,9 +60,14 @@ def _duration(value: object) -> object:
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[2] not in _UNITS:
         raise ValueError('write a duration such as "5 s", "15 min", "1 h" or "400 d"')
-    length = timedelta(**{_UNITS[match[2]]: float(match[1])})
+    try:
+        length = timedelta(**{_UNITS[match[2]]: float(match[1])})
+    except OverflowError:
+        length = timedelta.max
     if length <= timedelta(0):
         raise ValueError("a duration must be longer than nothing")
+    if length > _LONGEST_DURATION:  # the calendar ends in the year 9999
+        raise ValueError("a duration must be at most a thousand years")
     return length
 
 
@@ -123,6 +129,13 @@ def home_path(path: Path) -> Path:
         raise ValueError(f"there is no home folder for {path}") from error
 
 
+def _database_url(value: SecretStr | None) -> SecretStr | None:
+    url = value.get_secret_value() if value else ""
+    if not url.startswith("sqlite:///~/"):
+        return value
+    return SecretStr(f"sqlite:///{home_path(Path(url.removeprefix('sqlite:///')))}")
+
+
 def _keys(value: SecretStr | None) -> SecretStr | None:
     keys = value.get_secret_value().split(",") if value else []
     if any(0 < len(key.strip()) < _SHORTEST_KEY for key in keys):
@@ -157,6 +170,7 @@ Address = Annotated[str, AfterValidator(_address)]
 HomePath = Annotated[Path, AfterValidator(home_path)]
 Login = Annotated[str | None, FROM_FILE]
 Secret = Annotated[SecretStr | None, FROM_FILE]
+DatabaseUrl = Annotated[SecretStr | None, AfterValidator(_database_url), FROM_FILE]
 SecretKeys = Annotated[SecretStr | None, AfterValidator(_keys), FROM_FILE]
 OperatorToken = Annotated[SecretStr | None, AfterValidator(_token), FROM_FILE]
 
@@ -232,7 +246,7 @@ class MailSection(Section):
     operator: Address | None = None
     tell_red_flags: bool = True
     copy_alerts: bool = False
-    ca_file: Path | None = None
+    ca_file: HomePath | None = None
     ehlo_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]-]+$")] | None = None
     connections: Annotated[int, Field(ge=1, le=20)] = 2
 
