@@ -173,6 +173,16 @@ def test_while_another_worker_is_at_it_it_is_1(
     assert "process" in told
 
 
+def test_a_preview_that_cannot_be_written_needs_attention(
+    anna: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file is in the folder's place."""
+    (anna / "data" / "preview").write_text("")
+    status, told = said("preview weekly --no-open", capsys)
+    assert (status, len(told.splitlines())) == (ATTENTION, 1)
+    assert "weekly.html can't be written: " in told
+
+
 def test_settings_that_cannot_be_used_are_2(
     anna: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,7 +102,8 @@ def init(
     file = _file(command)
     shipped = shipped_file("easeback.example.toml").read_text("utf-8")
     # The shipped example file contains no settings of the operator's.
-    before = file.read_text("utf-8-sig") if file.exists() else shipped
+    written_before = _text_of(file)
+    before = shipped if written_before is None else written_before
     if before != shipped and not force and defaults:
         raise UsageError(f"{file} is there already: change it by hand, or say --force")
     before = shipped if force else before
@@ -147,6 +148,14 @@ def _file(command: CommandContext) -> Path:
     if named is not None:
         return named
     return find(None) or LOCAL_FILE
+
+
+def _text_of(file: Path) -> str | None:
+    """The text of the settings file, or None if there is none."""
+    try:
+        return file.read_text("utf-8-sig") if file.exists() else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: can't be read: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,10 +398,8 @@ _BASE_URL = "http://127.0.0.1:8765"
 def _save_athlete(written: CommandContext, answers: _Answers) -> None:
     """Create what is missing, and save the runner."""
     from worker.cli.athletes import save_new_athlete
-    from worker.config import make_data_dir
 
     if answers.athlete is None:
-        make_data_dir(written.settings)
         written.set_up()
     elif answers.before is None:
         save_new_athlete(written, replace(answers.athlete, added_at=datetime.now(UTC)))
