@@ -47,7 +47,11 @@ LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
 def is_loopback(address: str) -> bool:
     """True if the host of an address is this machine."""
-    host = urlsplit(address).hostname or ""
+    return is_loopback_host(urlsplit(address).hostname or "")
+
+
+def is_loopback_host(host: str) -> bool:
+    """True if a name or an IP address is this machine's."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -96,8 +100,7 @@ def _open_address(value: str) -> str:
 
 
 def _provider_address(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+    if not (value.startswith("https://") or is_loopback(value)):
         raise ValueError("must begin with https://, as tokens travel there")
     return value.rstrip("/")
 
