@@ -45,7 +45,8 @@ NOT_THERE = [
 ]  # fmt: skip
 WRONG_INPUT = [
     "nonsense", "status --nonsense", "athlete add --name Bo", "athlete set Anna --units miles",
-    "athlete set Anna", "explain 2026-02-30", "ceiling --as-of never", "preview nothing",
+    "athlete set Anna", "explain 2026-02-30", "explain 0001-01-01", "ceiling --as-of never",
+    "preview nothing", "runs add --date 0001-01-01 --km 5",
     "plan --race-km 21", "runs add --date yesterday --km 5", "runs add --date 2026-03-07 --km -5",
     "backup .", "outbox drop", "restore", "connect strava Anna", "webhook list", "move-to",
     "once --as-of never", "run --as-of never", "import",

@@ -297,10 +297,14 @@ def parse_as_of(text: str) -> datetime:
 
 
 def parse_day(text: str) -> date:
+    """Parse a date. Raises `UsageError`."""
     try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{text!r} is not a date such as 2026-03-07") from error
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = date.min
+    if day.year not in _YEARS:
+        raise UsageError(f"{text!r} is not a date such as 2026-03-07")
+    return day
 
 
 def number(text: str) -> int:

@@ -18,7 +18,15 @@ from worker.cli.context import (
     parse_day,
     the_athlete,
 )
-from worker.domain.models import Athlete, Plan, PlannedWeek, Race, Units, Week
+from worker.domain.models import (
+    LONGEST_RACE_M,
+    Athlete,
+    Plan,
+    PlannedWeek,
+    Race,
+    Units,
+    Week,
+)
 from worker.domain.shown import counted, format_distance, format_most
 
 if TYPE_CHECKING:
@@ -187,7 +195,7 @@ def _race(on: str | None, km: float | None) -> Race | None:
         return None
     if on is None or km is None:
         raise UsageError("a race needs both --race-date DATE and --race-km N")
-    if not 0 < km <= 1000:  # noqa: PLR2004  no race is longer than 1,000 km
+    if not 0 < km * 1000 <= LONGEST_RACE_M:
         raise UsageError(f"--race-km: {km} is not the length of a race")
     return Race("the race", parse_day(on), km * 1000)
 

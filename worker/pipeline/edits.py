@@ -97,7 +97,11 @@ def add_run(
     If it has no start time and a source later reports a run of the same length on that day, they
     are one run.
     """
-    at = datetime.combine(day, start or time.min, tzinfo=ZoneInfo(athlete.timezone)).astimezone(UTC)
+    local = datetime.combine(day, start or time.min, tzinfo=ZoneInfo(athlete.timezone))
+    try:
+        at = local.astimezone(UTC)
+    except OverflowError:  # at an end of the calendar, which is refused below
+        at = local.replace(tzinfo=UTC)
     duration_s = None if minutes is None else minutes * 60
     if minutes is not None and not 0 < minutes <= _LONGEST_MINUTES:
         raise EditError(f"{minutes:g} minutes is no duration of a run")
