@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from worker.config import Settings, SettingsError, ca_file, folder, make_data_dir
@@ -234,15 +235,15 @@ def build_web_server(
     *,
     base_url: str = "",
     port: int | None = None,
-    ticks: Mapping[str, timedelta] | None = None,
+    patience: Mapping[str, timedelta] = MappingProxyType({}),
     report: Callable[[str], None] = lambda _: None,
     notify: NotifyWorkers = lambda *_: None,
 ) -> "WebServer":
     """The web server on its configured host and port; `base_url` and `port` override the settings.
 
-    `ticks` are the worker's jobs, with how long health waits for each. `report` is called with
-    the reason if a consent failed, and `notify` with the athletes for whom a webhook made
-    something due.
+    `patience` has the time that each of the worker's jobs may go without ending a run. `report` is
+    called with the reason if a consent failed, and `notify` with the athletes for whom a webhook
+    made something due.
     """
     from worker.web import Pages, WebContext, WebServer, base_path, build_app
 
@@ -261,7 +262,7 @@ def build_web_server(
         data_dir=settings.data_dir,
         token=settings.web.token.get_secret_value() if settings.web.token else None,
         proxies=settings.web.trusted_proxies,
-        ticks=ticks or {},
+        patience=patience,
         report=report,
         notify=notify,
     )
