@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from worker.config import (
+    Settings,
     SettingsError,
     ca_file,
     found_in,
@@ -17,6 +19,7 @@ from worker.config import (
     make_data_dir,
 )
 from worker.domain.rules import Rules
+from worker.keys import read_keys
 from worker.setting_types import LOOPBACK
 
 Write = Callable[[str], Path]
@@ -191,6 +194,17 @@ def test_a_home_folder_of_any_name_stands_in_the_address_of_a_database(
     assert load()[0].url == r"sqlite:////home/\d/runs.db"
     write('database_url = "postgresql://db/~/x"')
     assert load()[0].url == "postgresql://db/~/x"
+
+
+def test_all_who_begin_at_the_same_time_have_the_same_key(here: Path) -> None:
+    """In containers, all of them may have the same process number."""
+    for number in range(50):
+        settings = Settings(data_dir=here / str(number))
+        settings.data_dir.mkdir()
+        with ThreadPoolExecutor(8) as pool:
+            keys = set(pool.map(read_keys, [settings] * 8))
+        assert len(keys) == 1
+        assert [path.name for path in settings.data_dir.iterdir()] == ["keys"]
 
 
 def test_a_file_of_keys_that_leads_in_a_circle_is_said(here: Path) -> None:
