@@ -113,9 +113,7 @@ def instance(folder: Path) -> Instance:
     services = with_shared_reader(build_services(settings, None))
     clock, signer = Clock(), Signer(["a made key"], BASE_URL)
     services.composer.signer = signer
-    web = WebContext(
-        services, signer, clock, BASE_URL, settings.mailbox_path, pages=_pages(), patience=PATIENCE
-    )
+    web = WebContext(services, signer, clock, BASE_URL, folder, pages=_pages(), patience=PATIENCE)
     return Instance(services.store, clock, signer, web)
 
 

@@ -48,10 +48,10 @@ class PageError(Exception):
 class WebContext:
     """The application, as far as pages need it.
 
-    Mails written as files are in `data_dir`. `patience` has the time that each of the worker's jobs
-    may go without ending a run. `token` opens the operator's pages. `report` is called with the
-    reason if a consent failed, and `notify` with the athletes for whom a webhook made something
-    due.
+    `data_dir` has files about athletes, such as their mails. `patience` has the time that each of
+    the worker's jobs may go without ending a run. `token` opens the operator's pages. `report` is
+    called with the reason if a consent failed, and `notify` with the athletes for whom a webhook
+    made something due.
     """
 
     services: Services
