@@ -206,7 +206,7 @@ def connected_sources(settings: Settings, reader: Reader) -> Mapping[SourceName,
                 encrypter=encrypter,
                 signer=signer,
                 read_file=lambda content, name: reader.read(content, name=name),
-                verify_token=token.get_secret_value() if token else _word(keys, "webhook"),
+                verify_token=token.get_secret_value() if token else _secret(keys, "webhook"),
                 # The path contains a secret that only the service is told.
                 webhook_path=webhook_path(kind.name, keys),
             )
@@ -215,10 +215,10 @@ def connected_sources(settings: Settings, reader: Reader) -> Mapping[SourceName,
 
 def webhook_path(source: SourceName, keys: Sequence[str]) -> str:
     """The path at which a service posts events; only the service knows it."""
-    return f"/{source}/webhook/{_word(keys, 'webhook.path')}"
+    return f"/{source}/webhook/{_secret(keys, 'webhook.path')}"
 
 
-def _word(keys: Sequence[str], use: str) -> str:
+def _secret(keys: Sequence[str], use: str) -> str:
     """A secret shared with a service, from the oldest key, so that it stays when keys are added."""
     return hmac.new(keys[-1].encode(), f"easeback.{use}".encode(), "sha256").hexdigest()[:32]
 

@@ -10,6 +10,7 @@ import typer
 
 from worker.cli.arguments import PARSERS, changed_athlete, race_of
 from worker.cli.context import (
+    BY_ITS_NAME,
     AthleteArgument,
     AttentionError,
     CommandContext,
@@ -54,9 +55,6 @@ RaceKmOption = Annotated[float | None, typer.Option("--race-km", help="E.g. 21.1
 athlete_commands = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Add, list, change and remove athletes."
 )
-
-BY_ITS_NAME = "by its name"
-"""How to say which athlete is meant, for error messages of these commands."""
 
 
 @athlete_commands.command("add")
@@ -356,7 +354,7 @@ def forget(
 @athlete_commands.command("diary")
 def show_diary(
     context: typer.Context,
-    athlete: Annotated[str | None, typer.Argument(metavar="ATHLETE", help="Whose diary.")] = None,
+    athlete: AthleteArgument = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the pain diary: one answer a day, oldest first."""

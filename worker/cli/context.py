@@ -54,6 +54,9 @@ AthleteArgument = Annotated[
     str | None,
     typer.Argument(metavar="ATHLETE", help="The athlete's name; optional if there is only one."),
 ]
+BY_ITS_NAME = "by its name"
+"""How an athlete is named in place of `AthleteArgument`, for error messages."""
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 NoOpenOption = Annotated[bool, typer.Option("--no-open", help="Don't open the browser.")]
