@@ -1,6 +1,7 @@
 """The commands about athletes: add, list, set, pause, resume, remove, diary, relink, forget."""
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from worker.cli.context import (
     command_of,
     the_athlete,
 )
-from worker.domain.models import PAIN_AREAS, Athlete, Race, folder_name
+from worker.domain.models import PAIN_AREAS, Athlete, folder_name
 from worker.domain.shown import counted, printable
 from worker.domain.weeks import told_days_after
 
@@ -58,7 +59,7 @@ athlete_commands = typer.Typer(
 
 
 @athlete_commands.command("add")
-def add_athlete_command(
+def add_athlete(
     context: typer.Context,
     name: Annotated[str | None, NAME] = None,
     email: Annotated[str | None, EMAIL] = None,
@@ -106,7 +107,9 @@ def add_athlete_command(
     if name is None or email is None:
         missing = "--name" if name is None else "--email"
         raise UsageError(f"{missing} is missing: name an athlete and where their mail goes")
-    add_athlete(command, race_of(None, race, race_date, race_km), welcome=welcome, **given)
+    wanted = changed_athlete(_fresh(given), race_of(None, race, race_date, race_km), given)
+    check_language(command, wanted.language)
+    save_new_athlete(command, wanted, welcome=welcome)
 
 
 def _add_from_csv(
@@ -119,11 +122,9 @@ def _add_from_csv(
 ) -> None:
     """Add everybody in the file, or nobody if a line can't be used, and print the result."""
     from worker.cli.athlete_csv import CsvProblem, read_athletes
-    from worker.config import machine_timezone
     from worker.pipeline.welcome import queue_welcome
 
-    fresh = _fresh(machine_timezone() if given.get("timezone") is None else "UTC")
-    rows, problems = read_athletes(file, fresh, given)
+    rows, problems = read_athletes(file, _fresh(given), given)
     for one in rows:
         try:
             check_language(command, one.athlete.language)
@@ -160,26 +161,6 @@ def _add_from_csv(
         command.say(f"added {counted(len(added), 'athlete')}{mail}")
 
 
-def add_athlete(
-    command: CommandContext,
-    race: Race | None = None,
-    *,
-    welcome: bool | None = None,
-    **given: str | None,
-) -> None:
-    """Save a new athlete, queue the first mail if wanted, and print the result.
-
-    `given` is what `changed_athlete` takes. Raises `UsageError` for an invalid value and for a name
-    that is taken.
-    """
-    from worker.config import machine_timezone
-
-    fresh = _fresh(machine_timezone() if given.get("timezone") is None else "UTC")
-    wanted = changed_athlete(fresh, race, given)
-    check_language(command, wanted.language)
-    save_new_athlete(command, wanted, welcome=welcome)
-
-
 def save_new_athlete(
     command: CommandContext, wanted: Athlete, *, welcome: bool | None = None
 ) -> None:
@@ -200,7 +181,7 @@ def save_new_athlete(
             queue_welcome(tx, services, added, now=added.added_at)
     command.say(
         f"added {added.name}: weekly mail {added.weekly} {added.timezone} "
-        f"about the week that {_told(added)}, to {added.email}"
+        f"about the week that {_week_of_mail(added)}, to {added.email}"
     )
 
 
@@ -284,7 +265,7 @@ def change_athlete(
         if wanted.email != before.email:
             tx.addresses.drop(before)  # an address that waits for confirmation is obsolete
     is_another_week = (wanted.weekly, wanted.week_starts) != (before.weekly, before.week_starts)
-    about = f": weekly mail {wanted.weekly} about the week that {_told(wanted)}"
+    about = f": weekly mail {wanted.weekly} about the week that {_week_of_mail(wanted)}"
     command.say(f"changed {wanted.name}{about if is_another_week else ''}")
 
 
@@ -398,8 +379,11 @@ def relink(
     print(address)  # noqa: T201  alone on its line, for scripts and people
 
 
-def _fresh(zone: str) -> Athlete:
-    """A new athlete with this time zone and the default settings."""
+def _fresh(given: Mapping[str, str | None]) -> Athlete:
+    """A new athlete with the default settings; the machine's time zone unless one is given."""
+    from worker.config import machine_timezone
+
+    zone = machine_timezone() if given.get("timezone") is None else "UTC"
     return Athlete(id=0, name="", email="", added_at=datetime.now(UTC), timezone=zone)
 
 
@@ -408,11 +392,10 @@ def _given(context: typer.Context) -> dict[str, str | None]:
     return {field: context.params.get(field) for field in PARSERS}
 
 
-def _told(athlete: Athlete) -> str:
+def _week_of_mail(athlete: Athlete) -> str:
+    """When the week of the weekly mail ends, relative to the mail's day."""
     days = told_days_after(athlete)
-    if not days:
-        return "ends that day"
-    return f"ended {_days_before(days)}"
+    return f"ended {_days_before(days)}" if days else "ends that day"
 
 
 def _week_ends(athlete: Athlete) -> str:
