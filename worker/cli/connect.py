@@ -358,7 +358,8 @@ def _web_server(
     """The address of a web server: the running worker's, or one that runs during the block.
 
     `report` is called with the reason if a consent fails; the worker's server shows it only in the
-    browser. If another program uses the port, any free port on this machine is used.
+    browser. If another program uses the port, any free port on this machine is used. Raises
+    `AttentionError` if the configured host can't be used.
     """
     import socket
 
@@ -389,7 +390,10 @@ def _web_server(
         server = build_web_server(
             command.settings, services, clock, base_url=origin, port=port, report=report
         )
-        server.start()
+        try:
+            server.start()
+        except WebServerError as error:
+            raise AttentionError(str(error)) from error
     try:
         yield origin
     finally:
