@@ -402,6 +402,8 @@ def test_a_mistake_is_one_line_that_names_the_key(write: Write, text: str, words
         ("EASEBACK_STRAVA_CLIENT_SECRET_FILE", "x", "EASEBACK_STRAVA__CLIENT_SECRET_FILE$"),
         ("EASEBACK_BASE_URL", "ftp://x", "^EASEBACK_BASE_URL: .*must begin with http"),
         ("EASEBACK_PING_URL", "ftp://x", "^EASEBACK_PING_URL: .*must begin with http"),
+        ("EASEBACK_PING_URL", "http://[x", "^EASEBACK_PING_URL: Invalid IPv6 URL"),
+        ("EASEBACK_PING_URL", "http://x:99999", "^EASEBACK_PING_URL: Port out of range"),
         (
             "EASEBACK_STRAVA__CLIENT_ID",
             "7",

@@ -90,6 +90,7 @@ def _web_address(value: str) -> str:
     # urllib would also open files.
     if not re.fullmatch(r"https?://[^/\s]\S*", value):
         raise ValueError("must begin with http:// or https:// and name a host")
+    urlsplit(value).port  # noqa: B018  it raises for an invalid host or port
     return value
 
 
