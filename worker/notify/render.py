@@ -264,9 +264,11 @@ class Renderer:
 
     def locale(self, athlete: Athlete, rules: Rules) -> Locale:
         """The athlete's language and units, with these rules."""
-        is_known = athlete.language in self.loader.languages
-        language = athlete.language if is_known else self.language
-        return Locale(language, athlete.units, athlete.clock, rules)
+        return Locale(self.known(athlete.language), athlete.units, athlete.clock, rules)
+
+    def known(self, language: str) -> str:
+        """The language if it has a catalogue, else the operator's."""
+        return language if language in self.loader.languages else self.language
 
     def email(
         self,
