@@ -309,7 +309,6 @@ def athlete_page(
         unsure=unsure,
         new_address=waiting.address if waiting else "",
         areas=PAIN_AREAS,
-        kinds=CHOOSABLE,
         links_live_days=lives.days if lives else 0,
         told_after=told_days_after(athlete),
         weekdays=WEEKDAYS,

@@ -92,7 +92,6 @@ def show_everybody(web: WebContext, visit: PracticeVisit, *, trouble: str = "") 
         "practice.html",
         status=400 if trouble else 200,
         locale=visit.locale,
-        therapist=visit.therapist,
         lines=_lines(web, visit, by_urgency(chosen)[first : first + AT_ONCE]),
         number=len(chosen),
         athletes=len(rows),
