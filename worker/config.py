@@ -222,9 +222,12 @@ def find(config: Path | None) -> Path | None:
     folder.
     """
     named = named_file(config)
-    if named is not None and not named.is_file():
-        where = "--config" if config else CONFIG_VARIABLE
-        raise SettingsError(f"{where}: there is no file {named}; `easeback init` writes one")
+    if named is not None:
+        with _in_one_line(named):
+            is_there = named.is_file()
+        if not is_there:
+            where = "--config" if config else CONFIG_VARIABLE
+            raise SettingsError(f"{where}: there is no file {named}; `easeback init` writes one")
     file = named or next((path for path in found_in() if path.is_file()), None)
     templates = folder(file) / "templates"
     for path in (file, folder(file) / "routine.toml", templates, *templates.rglob("*")):

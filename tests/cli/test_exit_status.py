@@ -174,6 +174,21 @@ def test_while_another_worker_is_at_it_it_is_1(
     assert "process" in told
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("import {}", 1), ("restore {}", 1), ("backup {}", 1), ("--config {} status", 2)],
+)
+def test_a_file_that_cannot_even_be_looked_at_is_named(
+    line: str, expected: int, anna: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as one in somebody else's folder, or with a name that is too long."""
+    name = "x" * 300
+    status, told = said(line.format(name), capsys)
+    assert (status, len(told.splitlines())) == (expected, 1)
+    assert told.startswith(f"easeback: {name}: ")
+    assert "File name too long" in told
+
+
 def test_a_preview_that_cannot_be_written_needs_attention(
     anna: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
