@@ -179,6 +179,8 @@ class _Interview:
 
     def run(self) -> _Answers:
         """Ask everything. Raises `typer.Abort` if the user stops."""
+        from worker.config import Settings
+
         self._questions.say("Enter takes what stands in [brackets]. Ctrl-C stops; nothing is lost.")
         data_dir = self._ask(
             "data_dir", "Where does Easeback keep its data?", folder_to_write,
@@ -187,14 +189,12 @@ class _Interview:
         self._set("", "data_dir", data_dir)
         before, athlete = self._athlete()
         self._mail()
-        self._set(
-            "", "base_url",
-            self._ask(
-                "base_url", "How are the pages reached (an address for others, if there is one)?",
-                pages_address, proposed=self._known("", "base_url") or _BASE_URL,
-            ),
-            otherwise=_BASE_URL,
+        usual: str = Settings.model_fields["base_url"].default
+        base_url = self._ask(
+            "base_url", "How are the pages reached (an address for others, if there is one)?",
+            pages_address, proposed=self._known("", "base_url") or usual,
         )  # fmt: skip
+        self._set("", "base_url", base_url, otherwise=usual)
         ways = self._ways()
         return _Answers(self._settings, ways, before, athlete)
 
@@ -390,9 +390,6 @@ class _Interview:
             )  # fmt: skip
             if answer:
                 self._set(kind.name, key, answer)
-
-
-_BASE_URL = "http://127.0.0.1:8765"
 
 
 def _save_athlete(written: CommandContext, answers: _Answers) -> None:
