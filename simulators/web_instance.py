@@ -26,7 +26,7 @@ from worker.web.rate_limiter import ClientRateLimiter
 NOW = datetime(2026, 2, 21, 15, 30, tzinfo=UTC)
 TODAY = date(2026, 2, 21)
 BASE_URL = "http://127.0.0.1:8765"
-TICKS = {"inbox": timedelta(minutes=3), "deliver": timedelta(minutes=3)}
+PATIENCE = {"inbox": timedelta(minutes=3), "deliver": timedelta(minutes=3)}
 
 # Days before TODAY and kilometres: an easy winter, a break over Christmas, a ramp with a jump.
 WINTER: tuple[tuple[int, float], ...] = (
@@ -113,9 +113,7 @@ def instance(folder: Path) -> Instance:
     services = with_shared_reader(build_services(settings, None))
     clock, signer = Clock(), Signer(["a made key"], BASE_URL)
     services.composer.signer = signer
-    web = WebContext(
-        services, signer, clock, BASE_URL, settings.mailbox_path, pages=_pages(), ticks=TICKS
-    )
+    web = WebContext(services, signer, clock, BASE_URL, folder, pages=_pages(), patience=PATIENCE)
     return Instance(services.store, clock, signer, web)
 
 

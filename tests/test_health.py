@@ -197,7 +197,7 @@ def test_the_command_and_the_web_server_say_the_same(tmp_path: Path, breaks: Bre
     with made.store.transaction() as tx:
         all_well(tx, now)
         breaks(tx, now)
-    client = made.client(ticks=PATIENCE, clock=Clock(now))
+    client = made.client(patience=PATIENCE, clock=Clock(now))
     told = client.get("/readyz").text.splitlines()[1:]
     page = client.get("/status").text
     ready = "easeback_ready 1.0" in client.get("/metrics").text.splitlines()

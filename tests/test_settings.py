@@ -2,14 +2,24 @@
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
-from worker.config import SettingsError, ca_file, found_in, load, machine_timezone
+from worker.config import (
+    Settings,
+    SettingsError,
+    ca_file,
+    found_in,
+    load,
+    machine_timezone,
+    make_data_dir,
+)
 from worker.domain.rules import Rules
+from worker.keys import read_keys
 from worker.setting_types import LOOPBACK
 
 Write = Callable[[str], Path]
@@ -159,7 +169,7 @@ def test_a_tilde_is_the_home_folder_in_every_path(
     home.mkdir()
     (home / "mine.toml").write_text(
         'data_dir = "~/data"\ndatabase_url = "sqlite:///~/runs.db"\n'
-        '[inbox]\npath = "~/runs"\n[mail]\npassword_file = "~/password"'
+        '[inbox]\npath = "~/runs"\n[mail]\npassword_file = "~/password"\nca_file = "~/mail.pem"'
     )
     (home / "password").write_text("hunter2")
     monkeypatch.setenv("EASEBACK_CONFIG", "~/mine.toml")
@@ -169,9 +179,40 @@ def test_a_tilde_is_the_home_folder_in_every_path(
     assert settings.inbox_path == home / "runs"
     assert settings.url == f"sqlite:///{home}/runs.db"
     assert settings.mail.password is not None
+    assert settings.mail.ca_file == home / "mail.pem"
     monkeypatch.setenv("SSL_CERT_FILE", "~/ca.pem")
     assert ca_file() == str(home / "ca.pem")
     assert load(Path("~/mine.toml"))[1] == home / "mine.toml"
+
+
+def test_a_home_folder_of_any_name_stands_in_the_address_of_a_database(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backslash in it means nothing."""
+    monkeypatch.setenv("HOME", r"/home/\d")
+    write('database_url = "sqlite:///~/runs.db"')
+    assert load()[0].url == r"sqlite:////home/\d/runs.db"
+    write('database_url = "postgresql://db/~/x"')
+    assert load()[0].url == "postgresql://db/~/x"
+
+
+def test_all_who_begin_at_the_same_time_have_the_same_key(here: Path) -> None:
+    """In containers, all of them may have the same process number."""
+    for number in range(50):
+        settings = Settings(data_dir=here / str(number))
+        settings.data_dir.mkdir()
+        with ThreadPoolExecutor(8) as pool:
+            keys = set(pool.map(read_keys, [settings] * 8))
+        assert len(keys) == 1
+        assert [path.name for path in settings.data_dir.iterdir()] == ["keys"]
+
+
+def test_a_file_of_keys_that_leads_in_a_circle_is_said(here: Path) -> None:
+    """In one line, before anything is written."""
+    (here / "data").mkdir()
+    (here / "data" / "keys").symlink_to("keys")
+    with pytest.raises(SettingsError, match="data/keys: can't be looked at: "):
+        make_data_dir(load()[0])
 
 
 def test_the_home_of_nobody_is_said(write: Write) -> None:
@@ -362,6 +403,8 @@ def test_a_mistake_is_one_line_that_names_the_key(write: Write, text: str, words
         ("EASEBACK_STRAVA_CLIENT_SECRET_FILE", "x", "EASEBACK_STRAVA__CLIENT_SECRET_FILE$"),
         ("EASEBACK_BASE_URL", "ftp://x", "^EASEBACK_BASE_URL: .*must begin with http"),
         ("EASEBACK_PING_URL", "ftp://x", "^EASEBACK_PING_URL: .*must begin with http"),
+        ("EASEBACK_PING_URL", "http://[x", "^EASEBACK_PING_URL: Invalid IPv6 URL"),
+        ("EASEBACK_PING_URL", "http://x:99999", "^EASEBACK_PING_URL: Port out of range"),
         (
             "EASEBACK_STRAVA__CLIENT_ID",
             "7",

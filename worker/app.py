@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from worker.config import Settings, SettingsError, ca_file, folder, make_data_dir
@@ -205,7 +206,7 @@ def connected_sources(settings: Settings, reader: Reader) -> Mapping[SourceName,
                 encrypter=encrypter,
                 signer=signer,
                 read_file=lambda content, name: reader.read(content, name=name),
-                verify_token=token.get_secret_value() if token else _word(keys, "webhook"),
+                verify_token=token.get_secret_value() if token else _secret(keys, "webhook"),
                 # The path contains a secret that only the service is told.
                 webhook_path=webhook_path(kind.name, keys),
             )
@@ -214,10 +215,10 @@ def connected_sources(settings: Settings, reader: Reader) -> Mapping[SourceName,
 
 def webhook_path(source: SourceName, keys: Sequence[str]) -> str:
     """The path at which a service posts events; only the service knows it."""
-    return f"/{source}/webhook/{_word(keys, 'webhook.path')}"
+    return f"/{source}/webhook/{_secret(keys, 'webhook.path')}"
 
 
-def _word(keys: Sequence[str], use: str) -> str:
+def _secret(keys: Sequence[str], use: str) -> str:
     """A secret shared with a service, from the oldest key, so that it stays when keys are added."""
     return hmac.new(keys[-1].encode(), f"easeback.{use}".encode(), "sha256").hexdigest()[:32]
 
@@ -234,15 +235,15 @@ def build_web_server(
     *,
     base_url: str = "",
     port: int | None = None,
-    ticks: Mapping[str, timedelta] | None = None,
+    patience: Mapping[str, timedelta] = MappingProxyType({}),
     report: Callable[[str], None] = lambda _: None,
     notify: NotifyWorkers = lambda *_: None,
 ) -> "WebServer":
     """The web server on its configured host and port; `base_url` and `port` override the settings.
 
-    `ticks` are the worker's jobs, with how long health waits for each. `report` is called with
-    the reason if a consent failed, and `notify` with the athletes for whom a webhook made
-    something due.
+    `patience` has the time that each of the worker's jobs may go without ending a run. `report` is
+    called with the reason if a consent failed, and `notify` with the athletes for whom a webhook
+    made something due.
     """
     from worker.web import Pages, WebContext, WebServer, base_path, build_app
 
@@ -261,7 +262,7 @@ def build_web_server(
         data_dir=settings.data_dir,
         token=settings.web.token.get_secret_value() if settings.web.token else None,
         proxies=settings.web.trusted_proxies,
-        ticks=ticks or {},
+        patience=patience,
         report=report,
         notify=notify,
     )

@@ -13,7 +13,7 @@ import re
 import shlex
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -28,6 +28,7 @@ from worker.setting_types import (
     FROM_FILE,
     LOOPBACK,
     BackupSection,
+    DatabaseUrl,
     HomePath,
     Host,
     InboxSection,
@@ -36,7 +37,6 @@ from worker.setting_types import (
     OpenAddress,
     OperatorToken,
     Port,
-    Secret,
     SecretKeys,
     Section,
     SourceSection,
@@ -94,7 +94,7 @@ class _Settings(BaseModel):
     )
 
     data_dir: HomePath = Path("data")
-    database_url: Secret = None
+    database_url: DatabaseUrl = None
     base_url: OpenAddress = "http://127.0.0.1:8765"
     secret_key: SecretKeys = None
     ping_url: WebAddress | None = None
@@ -132,8 +132,7 @@ class _Settings(BaseModel):
     def url(self) -> str:
         """The address of the database, which has a default."""
         if self.database_url is not None:
-            home = f"sqlite:///{Path.home()}/"
-            return re.sub(r"^sqlite:///~/", home, self.database_url.get_secret_value())
+            return self.database_url.get_secret_value()
         return f"sqlite:///{self.data_dir.absolute() / 'easeback.db'}"
 
     @property
@@ -195,16 +194,18 @@ def make_data_dir(settings: Settings) -> None:
 
 
 def _keep_others_out(path: Path, rights: int) -> None:
-    """Remove these permission bits from a file or folder."""
+    """Remove these permission bits from a file or folder, if it exists."""
     try:
         mode = path.stat().st_mode
-        if mode & rights:
-            path.chmod(stat.S_IMODE(mode) & ~rights)
-        left = path.stat().st_mode & rights
     except FileNotFoundError:
         return
-    except OSError:  # it belongs to somebody else
-        left = mode & rights
+    except OSError as error:
+        raise SettingsError(f"{path}: can't be looked at: {error.strerror}") from error
+    left = mode & rights
+    if left:
+        with suppress(OSError):  # it belongs to somebody else
+            path.chmod(stat.S_IMODE(mode) & ~rights)
+            left = path.stat().st_mode & rights
     for right, what in ((stat.S_IWOTH, "written"), (stat.S_IROTH, "read")):
         # A folder that everybody can list is no reason to refuse to start.
         if left & right and not (what == "read" and path.is_dir()):
@@ -221,9 +222,12 @@ def find(config: Path | None) -> Path | None:
     folder.
     """
     named = named_file(config)
-    if named is not None and not named.is_file():
-        where = "--config" if config else CONFIG_VARIABLE
-        raise SettingsError(f"{where}: there is no file {named}; `easeback init` writes one")
+    if named is not None:
+        with _in_one_line(named):
+            is_there = named.is_file()
+        if not is_there:
+            where = "--config" if config else CONFIG_VARIABLE
+            raise SettingsError(f"{where}: there is no file {named}; `easeback init` writes one")
     file = named or next((path for path in found_in() if path.is_file()), None)
     templates = folder(file) / "templates"
     for path in (file, folder(file) / "routine.toml", templates, *templates.rglob("*")):

@@ -4,6 +4,7 @@ import os
 import secrets
 from base64 import urlsafe_b64encode
 from pathlib import Path
+from tempfile import mkstemp
 
 from worker.config import Settings, SettingsError
 
@@ -67,11 +68,14 @@ def _read_file(path: Path) -> list[str]:
 
 
 def _write_beside(path: Path, keys: list[str]) -> Path:
-    """Write the keys to a temporary file, because a truncated file would lock us out."""
-    part = path.with_name(f".keys.{os.getpid()}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    """Write the keys to a temporary file, because a truncated file would lock us out.
+
+    Only its owner may read it. Its name is random, because in containers several processes that
+    share the folder have the same number.
+    """
+    descriptor, name = mkstemp(prefix=".keys.", suffix=".part", dir=path.parent)
+    with os.fdopen(descriptor, "w") as file:
         file.write("\n".join([*keys, ""]))
         file.flush()
-        os.fsync(file.fileno())
-    return part
+        os.fsync(descriptor)
+    return Path(name)

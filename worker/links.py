@@ -77,16 +77,16 @@ class Signer:
         self, purpose: str, whose: LinkOwner, *, now: datetime | None = None, **more: str
     ) -> str:
         signed_at = int(now.timestamp()) if now else None
-        said = [signed_at, {"athlete": whose.link_id, **more, **self._mark}]
-        return self._serializer.dumps(said, salt=_SALT + purpose)
+        content = [signed_at, {"athlete": whose.link_id, **more, **self._mark}]
+        return self._serializer.dumps(content, salt=_SALT + purpose)
 
     def fingerprint(self, text: str) -> str:
         """A keyed digest of a text, which nobody can compute without our keys.
 
         It uses the oldest key, so it stays the same when keys are added.
         """
-        said = f"easeback.fingerprint.{text}".encode()
-        return hmac.new(self._oldest_key, said, hashlib.sha256).hexdigest()[:32]
+        content = f"easeback.fingerprint.{text}".encode()
+        return hmac.new(self._oldest_key, content, hashlib.sha256).hexdigest()[:32]
 
     def check(
         self, purpose: str, token: str, *, max_age_s: float | None = None, now: datetime

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from urllib.error import URLError
 from urllib.request import HTTPHandler, HTTPSHandler, Request, build_opener
 
 from worker.health import Audience, check_health
@@ -58,7 +57,7 @@ def fetch_address(url: str, *, within_s: float = 10.0) -> bool:
             build_opener(_PingHandler).open(request, timeout=within_s) as answer,
         ):
             answer.read(1)
-    except (OSError, URLError, HTTPException, ValueError) as error:
+    except (OSError, HTTPException, ValueError) as error:  # a `URLError` is an `OSError`
         why = getattr(error, "reason", None) or type(error).__name__
         log.warning("ping: not told: %(why)s", {"why": str(why)})
         return False

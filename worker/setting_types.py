@@ -47,7 +47,11 @@ LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
 def is_loopback(address: str) -> bool:
     """True if the host of an address is this machine."""
-    host = urlsplit(address).hostname or ""
+    return is_loopback_host(urlsplit(address).hostname or "")
+
+
+def is_loopback_host(host: str) -> bool:
+    """True if a name or an IP address is this machine's."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -86,6 +90,7 @@ def _web_address(value: str) -> str:
     # urllib would also open files.
     if not re.fullmatch(r"https?://[^/\s]\S*", value):
         raise ValueError("must begin with http:// or https:// and name a host")
+    urlsplit(value).port  # noqa: B018  it raises for an invalid host or port
     return value
 
 
@@ -96,8 +101,7 @@ def _open_address(value: str) -> str:
 
 
 def _provider_address(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+    if not (value.startswith("https://") or is_loopback(value)):
         raise ValueError("must begin with https://, as tokens travel there")
     return value.rstrip("/")
 
@@ -127,6 +131,13 @@ def home_path(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError as error:
         raise ValueError(f"there is no home folder for {path}") from error
+
+
+def _database_url(value: SecretStr | None) -> SecretStr | None:
+    url = value.get_secret_value() if value else ""
+    if not url.startswith("sqlite:///~/"):
+        return value
+    return SecretStr(f"sqlite:///{home_path(Path(url.removeprefix('sqlite:///')))}")
 
 
 def _keys(value: SecretStr | None) -> SecretStr | None:
@@ -163,6 +174,7 @@ Address = Annotated[str, AfterValidator(_address)]
 HomePath = Annotated[Path, AfterValidator(home_path)]
 Login = Annotated[str | None, FROM_FILE]
 Secret = Annotated[SecretStr | None, FROM_FILE]
+DatabaseUrl = Annotated[SecretStr | None, AfterValidator(_database_url), FROM_FILE]
 SecretKeys = Annotated[SecretStr | None, AfterValidator(_keys), FROM_FILE]
 OperatorToken = Annotated[SecretStr | None, AfterValidator(_token), FROM_FILE]
 
@@ -238,7 +250,7 @@ class MailSection(Section):
     operator: Address | None = None
     tell_red_flags: bool = True
     copy_alerts: bool = False
-    ca_file: Path | None = None
+    ca_file: HomePath | None = None
     ehlo_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]-]+$")] | None = None
     connections: Annotated[int, Field(ge=1, le=20)] = 2
 

@@ -121,6 +121,7 @@ def test_who_is_there_already_is_not_added_again(tmp_path: Path) -> None:
         ("name,email\n", "there is no athlete below the header"),
         ("name,email\nZoë,z@example.org\n".encode("utf-16"), "isn't text in UTF-8"),
         ('name,email\n"Anna\0,a', "line 2"),
+        ("name,email\nAnna\x0bB,a@example.org\n", "line 2: name: a name has 1 to 80 characters"),
     ],
 )
 def test_a_file_that_can_not_be_used_is_one_clear_line(

@@ -115,6 +115,16 @@ def test_as_of_hides_what_came_later(tmp_path: Path) -> None:
     assert (answer["runs"], answer["alerts"]) == (36, [])
 
 
+def test_today_is_that_of_the_zone_in_which_a_table_is_read(tmp_path: Path) -> None:
+    """On Saturday evening in New York it is Sunday in UTC, and Sunday's run is yet to come."""
+    file, late = kept(tmp_path, table(JUMP)), ("--as-of", "2024-03-24T02:00:00Z", "--json")
+    env = {"TZ": "America/New_York"}
+    replayed = easeback("backtest", file, *late, cwd=tmp_path, env=env)
+    assert json.loads(replayed.stdout)["last_day"] == "2024-03-23"
+    planned = easeback("plan", file, *late, cwd=tmp_path, env=env)
+    assert json.loads(planned.stdout)["day"] == "2024-03-23"
+
+
 def test_the_rules_of_the_settings_are_those_of_the_replay(tmp_path: Path) -> None:
     """A rule with an extreme threshold never fires."""
     (tmp_path / "lax.toml").write_text(

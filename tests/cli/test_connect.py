@@ -72,6 +72,15 @@ def test_a_service_that_is_off_is_said_with_what_to_set(home: Path) -> None:
         assert done.stderr.endswith("or intervals.icu, with --intervals\n")
 
 
+def test_a_host_that_is_not_here_is_said_in_one_line(home: Path) -> None:
+    """The page for the consent can't be served."""
+    env = APPLICATION | {"EASEBACK_WEB__HOST": "192.0.2.1"}
+    done = easeback("connect", "strava", "Mira", "--no-open", cwd=home, env=env)
+    assert done.returncode == 1
+    assert done.stderr.startswith("easeback: [web] host 192.0.2.1 can't be listened on")
+    assert done.stderr.count("\n") == 1
+
+
 def test_only_a_service_with_a_webhook_can_be_subscribed_to(home: Path) -> None:
     """Exit status 2, with a list of those that have one."""
     done = easeback("webhook", "list", "garmin", cwd=home)

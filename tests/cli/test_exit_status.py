@@ -45,7 +45,8 @@ NOT_THERE = [
 ]  # fmt: skip
 WRONG_INPUT = [
     "nonsense", "status --nonsense", "athlete add --name Bo", "athlete set Anna --units miles",
-    "athlete set Anna", "explain 2026-02-30", "ceiling --as-of never", "preview nothing",
+    "athlete set Anna", "explain 2026-02-30", "explain 0001-01-01", "ceiling --as-of never",
+    "preview nothing", "runs add --date 0001-01-01 --km 5",
     "plan --race-km 21", "runs add --date yesterday --km 5", "runs add --date 2026-03-07 --km -5",
     "backup .", "outbox drop", "restore", "connect strava Anna", "webhook list", "move-to",
     "once --as-of never", "run --as-of never", "import",
@@ -171,6 +172,31 @@ def test_while_another_worker_is_at_it_it_is_1(
         status, told = said(line, capsys)
     assert (status, len(told.splitlines())) == (ATTENTION, 1), told
     assert "process" in told
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("import {}", 1), ("restore {}", 1), ("backup {}", 1), ("--config {} status", 2)],
+)
+def test_a_file_that_cannot_even_be_looked_at_is_named(
+    line: str, expected: int, anna: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as one in somebody else's folder, or with a name that is too long."""
+    name = "x" * 300
+    status, told = said(line.format(name), capsys)
+    assert (status, len(told.splitlines())) == (expected, 1)
+    assert told.startswith(f"easeback: {name}: ")
+    assert "File name too long" in told
+
+
+def test_a_preview_that_cannot_be_written_needs_attention(
+    anna: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file is in the folder's place."""
+    (anna / "data" / "preview").write_text("")
+    status, told = said("preview weekly --no-open", capsys)
+    assert (status, len(told.splitlines())) == (ATTENTION, 1)
+    assert "weekly.html can't be written: " in told
 
 
 def test_settings_that_cannot_be_used_are_2(

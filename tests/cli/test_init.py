@@ -250,6 +250,7 @@ def test_input_that_ends_early_or_is_wrong_writes_nothing(tmp_path: Path, lines:
         (("--name", "a/b"), "--name: a name is a folder's too"),
         (("--language", "xx"), "--language: one of de, en, fr, please"),
         (("--base-url", "nowhere"), "--base-url: must begin with http"),
+        (("--data-dir", "x" * 300), "--data-dir: /"),
     ],
 )
 def test_a_wrong_option_is_one_line_and_nothing_is_written(
@@ -268,6 +269,19 @@ def test_what_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "can't be written" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config"]
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"], ids=["a folder", "no text"])
+def test_a_settings_file_that_cannot_be_read_is_said_in_one_line(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    """And stays as it is."""
+    file = tmp_path / "mine.toml"
+    file.write_bytes(content) if content else file.mkdir()
+    done = easeback("--config", file, "init", "--defaults", "--force", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"easeback: {file}: can't be read: ")
+    assert list(tmp_path.iterdir()) == [file]
 
 
 FILE = Path("easeback.toml")

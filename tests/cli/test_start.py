@@ -98,6 +98,12 @@ def test_where_words_have_no_room_each_row_is_a_block() -> None:
     assert lines[-1].endswith("Anna")
 
 
+def test_a_wide_letter_gets_a_line_of_its_own_where_there_is_room_for_half_of_it() -> None:
+    """On a terminal that is narrower than a title."""
+    lines = list(table_lines(("name", "wide"), [("日本", "x")], width=3))
+    assert [line.split()[-1] for line in lines] == ["日", "本", "x"]
+
+
 def test_a_thousand_rows_are_cheap_to_lay_out() -> None:
     """Measured in function calls for each row instead of time."""
     calls = 0

@@ -58,6 +58,38 @@ def test_what_is_no_address_is_said_as_that(tmp_path: Path) -> None:
     assert "BAD  trial mail: 'nobody' isn't a mail address" in done.stdout
 
 
+def test_a_language_without_words_is_told_beside_the_other_checks(tmp_path: Path) -> None:
+    """As the reason why the trial mail couldn't be composed."""
+    env = {"EASEBACK_MAIL__LANGUAGE": "xx", "EASEBACK_MAIL__HOST": "localhost"}
+    done = easeback("doctor", "--mail-to", "me@example.org", cwd=tmp_path, env=env)
+    assert "ok   settings: " in done.stdout
+    assert "BAD  trial mail: [mail] language: there are no words" in done.stdout
+    assert done.returncode == 2
+
+
+def test_before_anything_is_set_up_the_server_can_be_tried(tmp_path: Path) -> None:
+    """The other checks are printed as well, and no file is left behind."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with SmtpServer() as server:
+        done = easeback("doctor", "--mail-to", "me@example.org", cwd=elsewhere, env=to(server))
+    assert "ok   settings: " in done.stdout
+    assert "ok   trial mail: sent to me@example.org" in done.stdout
+    assert done.returncode == 2
+    assert "nothing is set up here" in done.stderr
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_before_anything_is_set_up_no_mail_is_written_into_a_folder(tmp_path: Path) -> None:
+    """Its folder would look like what is left of a lost database."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = easeback("doctor", "--mail-to", "me@example.org", cwd=elsewhere)
+    assert done.returncode == 2
+    assert "nothing is set up here" in done.stderr
+    assert list(elsewhere.iterdir()) == []
+
+
 def to(server: SmtpServer) -> dict[str, str]:
     """Settings that send to this server."""
     return {

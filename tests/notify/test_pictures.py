@@ -1,6 +1,7 @@
 """Pictures of exercises: the shipped four and an operator's own, in mails, and refused ones."""
 
 import io
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -18,7 +19,7 @@ from worker.domain.routine import PICTURES
 from worker.mail import to_mime
 from worker.notify import Composer
 from worker.notify.pictures import shipped_pictures
-from worker.notify.render import SHIPPED, Locale
+from worker.notify.render import SHIPPED, Locale, standalone
 from worker.notify.samples import sample_facts
 
 STEP = """
@@ -121,7 +122,7 @@ def test_who_should_be_seen_first_gets_no_exercise(composer: Composer) -> None:
 def test_a_therapists_own_picture_is_made_small_for_mails(
     tmp_path: Path, name: str, content: Content, kind: str
 ) -> None:
-    """With its step's title as alternative text, and its actual type in MIME."""
+    """With its step's title as alternative text, and its actual type in mail and page."""
     composer = own(tmp_path, name, content)
     (routine,) = read_routines(tmp_path / "easeback.toml")
     facts = next(facts for mail, facts in sample_facts() if mail == "alert")
@@ -134,7 +135,10 @@ def test_a_therapists_own_picture_is_made_small_for_mails(
     assert 'alt="Slow heel drops"' in email.html
     mime = to_mime(email, message_id="<a@b.example>", date=facts.now, sender="a@b.example",
                    reply_to=None)  # fmt: skip
-    assert f"image/{ {'.jpg': 'jpeg', '.png': 'png'}[kind] }".encode() in mime
+    media_type = f"image/{ {'.jpg': 'jpeg', '.png': 'png'}[kind] }"
+    assert media_type.encode() in mime
+    start = b64encode(small[:9]).decode()
+    assert f"data:{media_type};base64,{start}" in standalone(email)
 
 
 def test_a_mail_has_room_for_so_many_pictures(tmp_path: Path) -> None:

@@ -143,6 +143,15 @@ def test_a_broken_chart_or_catalogue_is_put_aside_too(
     assert broken.startswith(name)
 
 
+def test_a_template_that_cannot_be_read_is_put_aside_too(tmp_path: Path) -> None:
+    """Mails are sent without it."""
+    (tmp_path / "weekly").mkdir()
+    (tmp_path / "weekly" / "subject.txt").symlink_to("/proc/self/mem")
+    composer = Composer(templates=tmp_path)
+    assert composer.weekly(made.weekly_facts()) == Composer().weekly(made.weekly_facts())
+    assert composer.broken == ("weekly/subject.txt: can't be read: Input/output error",)
+
+
 def test_a_file_that_no_mail_uses_is_reported(tmp_path: Path) -> None:
     """Otherwise a misspelt name would silently have no effect."""
     put(tmp_path, "alert/body.htm.txt", "x")

@@ -4,6 +4,8 @@ import asyncio
 import json
 import logging
 import re
+import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -321,6 +323,28 @@ class TestClients:
         """Nobody else's header is accepted."""
         proxies = (*LOOPBACK, ip_network("10.0.0.0/8"))
         assert client_of(self.scope(peer, told), proxies=proxies) == client
+
+    def test_visits_at_the_same_time_share_one_limit(self) -> None:
+        """Threads that change places at every step don't give each other more."""
+        clock, rate_limiter = Clock(), ClientRateLimiter(burst=1, per_s=0.001)
+        waits: list[int] = []
+        together = threading.Barrier(6)
+
+        def visit() -> None:
+            together.wait()
+            waits.extend(rate_limiter.wait_s("one", clock.now) for _ in range(20_000))
+
+        visitors = [threading.Thread(target=visit) for _ in range(together.parties)]
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            for visitor in visitors:
+                visitor.start()
+            for visitor in visitors:
+                visitor.join()
+        finally:
+            sys.setswitchinterval(before)
+        assert waits.count(0) == 1
 
     def test_the_rate_limiter_forgets_the_longest_unseen(self) -> None:
         """For any number of clients its memory is bounded."""

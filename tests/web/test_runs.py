@@ -1,6 +1,7 @@
 """The athlete's edits of runs on the page: leave out, restore, correct, add."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 from starlette.testclient import TestClient
@@ -60,6 +61,25 @@ def test_a_distance_is_corrected_in_the_athletes_units(
     day = (TODAY - timedelta(days=1)).isoformat()
     client.post(f"{link}/runs/add", data={"date": day, "distance": "3", "start": "07:30"})
     assert newest(made, miles).run.distance_m == 4828.0
+
+
+def test_a_day_at_an_end_of_the_calendar_is_said_too(
+    made: Instance, runner: Athlete, client: TestClient
+) -> None:
+    """Its instant would be outside the calendar."""
+    link, before = made.link("athlete", runner), runs(made, runner)
+    for day, start, why in (
+        ("0001-01-01", "", "it is dated before 2000"),
+        ("9999-12-31", "23:59", "it is dated in the future"),
+    ):
+        form = {"date": day, "start": start, "distance": "5"}
+        for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
+            with made.store.transaction() as tx:
+                tx.athletes.change(replace(runner, timezone=zone), now=made.clock.now)
+            answer = client.post(f"{link}/runs/add", data=form)
+            assert answer.status_code == 400
+            assert why in answer.text
+    assert runs(made, runner) == before
 
 
 def test_what_cannot_be_is_said_and_changes_nothing(

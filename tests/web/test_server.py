@@ -10,6 +10,8 @@ from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
 from simulators.web_instance import Instance
 from worker.web import WebServer, WebServerError, build_app
@@ -76,6 +78,27 @@ def test_a_host_that_is_not_here_is_said_in_one_line(made: Instance) -> None:
     server = WebServer(build_app(made.web), host="192.0.2.1", port=0)
     with pytest.raises(WebServerError, match=r"^\[web\] host 192.0.2.1 can't be listened on"):
         server.start()
+
+
+# uvicorn ends its thread by `sys.exit`.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_start_that_fails_can_be_tried_again_on_the_same_port() -> None:
+    """The failed one doesn't keep the port."""
+    outcomes = ["lifespan.startup.failed", "lifespan.startup.complete"]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": outcomes.pop(0)})
+        else:
+            await PlainTextResponse("ok\n")(scope, receive, send)
+
+    server = WebServer(app, host="127.0.0.1", port=0)
+    with pytest.raises(WebServerError, match=r"the web server didn't start on http://127.0.0.1:"):
+        server.start()
+    server.start()
+    assert ask(server, "/livez") == (200, b"ok\n")
+    server.stop()
 
 
 def test_stopping_what_never_started_does_nothing(made: Instance) -> None:

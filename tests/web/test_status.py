@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event
 from starlette.testclient import TestClient
 
-from simulators.web_instance import BASE_URL, NOW, TICKS, Instance
+from simulators.web_instance import BASE_URL, NOW, PATIENCE, Instance
 from tests.command import ROOT
 from worker.domain.models import Athlete
 from worker.store import SourceState
@@ -24,7 +24,7 @@ TOKEN = "a made token"
 def tick(made: Instance, **trouble: str) -> None:
     """As if every job had just ended."""
     with made.store.transaction() as tx:
-        for name in TICKS:
+        for name in PATIENCE:
             tx.progress.ticked(name, at=made.clock.now, trouble=trouble.get(name))
 
 

@@ -58,7 +58,10 @@ def folder_to_write(text: str) -> str:
     from worker.setting_types import home_path
 
     folder = home_path(Path(needed(text))).absolute()
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+    except OSError as error:
+        raise ValueError(f"{folder} can't be used: {error.strerror}") from error
     if not there.is_dir():
         raise ValueError(f"{there} is a file, not a folder")
     if not os.access(there, os.W_OK | os.X_OK):

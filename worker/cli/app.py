@@ -153,6 +153,10 @@ def _words_and_status(error: BaseException) -> tuple[str, int]:
     from worker.health import shortage_of
 
     if shortage := shortage_of(error):
-        return shortage.text, 1
-    # An unexpected error.
-    return f"unexpected: {error!r}; run it again with --verbose for the whole story", 1
+        words = shortage.text
+    elif isinstance(error, OSError) and error.filename is not None:
+        # Such as a file that was named, in a folder that the user may not enter.
+        words = printable(f"{error.filename}: {error.strerror}")
+    else:
+        words = f"unexpected: {error!r}; run it again with --verbose for the whole story"
+    return words, 1

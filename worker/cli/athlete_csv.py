@@ -2,6 +2,7 @@
 
 import csv
 import difflib
+import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,8 @@ def _lines(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: isn't text in UTF-8: save it as CSV UTF-8") from error
     head = text.partition("\n")[0]
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=max(_DELIMITERS, key=head.count))
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=max(_DELIMITERS, key=head.count))
     try:
         columns = _columns(file, next(reader, []))
         for cells in reader:

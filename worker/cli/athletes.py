@@ -1,6 +1,7 @@
 """The commands about athletes: add, list, set, pause, resume, remove, diary, relink, forget."""
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 
 from worker.cli.arguments import PARSERS, changed_athlete, race_of
 from worker.cli.context import (
+    BY_ITS_NAME,
     AthleteArgument,
     AttentionError,
     CommandContext,
@@ -20,7 +22,7 @@ from worker.cli.context import (
     command_of,
     the_athlete,
 )
-from worker.domain.models import PAIN_AREAS, Athlete, Race, folder_name
+from worker.domain.models import PAIN_AREAS, Athlete, folder_name
 from worker.domain.shown import counted, printable
 from worker.domain.weeks import told_days_after
 
@@ -55,12 +57,9 @@ athlete_commands = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Add, list, change and remove athletes."
 )
 
-BY_ITS_NAME = "by its name"
-"""How to say which athlete is meant, for error messages of these commands."""
-
 
 @athlete_commands.command("add")
-def add_athlete_command(
+def add_athlete(
     context: typer.Context,
     name: Annotated[str | None, NAME] = None,
     email: Annotated[str | None, EMAIL] = None,
@@ -110,7 +109,9 @@ def add_athlete_command(
     if name is None or email is None:
         missing = "--name" if name is None else "--email"
         raise UsageError(f"{missing} is missing: name an athlete and where their mail goes")
-    add_athlete(command, race_of(None, race, race_date, race_km), welcome=welcome, **given)
+    wanted = changed_athlete(_fresh(given), race_of(None, race, race_date, race_km), given)
+    check_language(command, wanted.language)
+    save_new_athlete(command, wanted, welcome=welcome)
 
 
 def _add_from_csv(
@@ -123,11 +124,9 @@ def _add_from_csv(
 ) -> None:
     """Add everybody in the file, or nobody if a line can't be used, and print the result."""
     from worker.cli.athlete_csv import CsvProblem, read_athletes
-    from worker.config import machine_timezone
     from worker.pipeline.welcome import queue_welcome
 
-    fresh = _fresh(machine_timezone() if given.get("timezone") is None else "UTC")
-    rows, problems = read_athletes(file, fresh, given)
+    rows, problems = read_athletes(file, _fresh(given), given)
     for one in rows:
         try:
             check_language(command, one.athlete.language)
@@ -164,26 +163,6 @@ def _add_from_csv(
         command.say(f"added {counted(len(added), 'athlete')}{mail}")
 
 
-def add_athlete(
-    command: CommandContext,
-    race: Race | None = None,
-    *,
-    welcome: bool | None = None,
-    **given: str | None,
-) -> None:
-    """Save a new athlete, queue the first mail if wanted, and print the result.
-
-    `given` is what `changed_athlete` takes. Raises `UsageError` for an invalid value and for a name
-    that is taken.
-    """
-    from worker.config import machine_timezone
-
-    fresh = _fresh(machine_timezone() if given.get("timezone") is None else "UTC")
-    wanted = changed_athlete(fresh, race, given)
-    check_language(command, wanted.language)
-    save_new_athlete(command, wanted, welcome=welcome)
-
-
 def save_new_athlete(
     command: CommandContext, wanted: Athlete, *, welcome: bool | None = None
 ) -> None:
@@ -204,7 +183,7 @@ def save_new_athlete(
             queue_welcome(tx, services, added, now=added.added_at)
     command.say(
         f"added {added.name}: weekly mail {added.weekly} {added.timezone} "
-        f"about the week that {_told(added)}, to {added.email}"
+        f"about the week that {_week_of_mail(added)}, to {added.email}"
     )
 
 
@@ -234,7 +213,7 @@ def list_athletes(context: typer.Context, as_json: JsonOption = False) -> None:
                 one.units,
                 one.language,
                 f"paused since {one.paused_at:%Y-%m-%d}" if one.paused_at else str(one.weekly),
-                _told(one),
+                _week_of_mail(one),
                 ", ".join(one.pain),
                 f"{one.race.name}, {one.race.day}" if one.race else "",
             )
@@ -286,7 +265,7 @@ def change_athlete(
         if wanted.email != before.email:
             tx.addresses.drop(before)  # an address that waits for confirmation is obsolete
     is_another_week = (wanted.weekly, wanted.week_starts) != (before.weekly, before.week_starts)
-    about = f": weekly mail {wanted.weekly} about the week that {_told(wanted)}"
+    about = f": weekly mail {wanted.weekly} about the week that {_week_of_mail(wanted)}"
     command.say(f"changed {wanted.name}{about if is_another_week else ''}")
 
 
@@ -400,8 +379,11 @@ def relink(
     print(address)  # noqa: T201  alone on its line, for scripts and people
 
 
-def _fresh(zone: str) -> Athlete:
-    """A new athlete with this time zone and the default settings."""
+def _fresh(given: Mapping[str, str | None]) -> Athlete:
+    """A new athlete with the default settings; the machine's time zone unless one is given."""
+    from worker.config import machine_timezone
+
+    zone = machine_timezone() if given.get("timezone") is None else "UTC"
     return Athlete(id=0, name="", email="", added_at=datetime.now(UTC), timezone=zone)
 
 
@@ -410,7 +392,8 @@ def _given(context: typer.Context) -> dict[str, str | None]:
     return {field: context.params.get(field) for field in PARSERS}
 
 
-def _told(athlete: Athlete) -> str:
+def _week_of_mail(athlete: Athlete) -> str:
+    """When the week of the weekly mail ends, relative to the mail's day."""
     days = told_days_after(athlete)
     if not days:
         return "ends that day"

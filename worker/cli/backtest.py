@@ -103,22 +103,22 @@ def backtest(
 
         given = ReadHistory(who.name, runs, local_day(who, now or datetime.now(UTC)))
     judged = [(run, implausible(run, today=given.today, rules=rules)) for run in given.runs]
-    counted = [run for run, reason in judged if reason is None]
+    plausible = [run for run, reason in judged if reason is None]
     odd = [f"{run.day}: {reason}" for run, reason in judged if reason is not None]
     result = replay_runs(
-        counted,
+        plausible,
         rules=rules,
         week_starts=who.week_starts if who else 0,
         race=who.race if who else None,
     )
     if as_json:
         command.print_json(_result_json(result))
-    elif counted:
+    elif plausible:
         _print_result(command, given.title, result, odd, units=who.units if who else "km")
     troubles = [given.left_out] if given.left_out else []
-    if not counted and odd:
+    if not plausible and odd:
         troubles.insert(0, f"no run in it counts; the first is that of {odd[0]}")
-    elif not counted:
+    elif not plausible:
         others = f", and {given.others} of other sports" if given.others else ""
         troubles.insert(0, f"there is no run in it{others}")
     if troubles:
@@ -183,7 +183,7 @@ def read_history(path: Path, who: Athlete | None, now: datetime | None) -> ReadH
             for number, one in enumerate(group(table.recordings), 1)
         ],
         # The table has local times without a zone, so today is the local day.
-        today=now.date() if now else datetime.now(zone).date(),
+        today=(now or datetime.now(UTC)).astimezone(zone).date(),
         others=table.others,
         left_out=left_out,
     )

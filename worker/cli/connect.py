@@ -15,6 +15,7 @@ import typer
 from worker.cli.browser import show_in_browser
 from worker.cli.connect_mail import MAIL, connect_mail, disconnect_mail
 from worker.cli.context import (
+    BY_ITS_NAME,
     AthleteArgument,
     AttentionError,
     CommandContext,
@@ -108,7 +109,7 @@ def connect_athlete(
         others = f"; or connect to {keyed}" if keyed and not issubclass(kind, ApiKey) else ""
         raise UsageError(f"{kind.off}{others}")
     with services.store.reading() as tx:
-        who = the_athlete(tx, athlete, how="by its name")
+        who = the_athlete(tx, athlete, how=BY_ITS_NAME)
     client = connected.client
     if isinstance(client, ApiKey):
         _connect_with_key(command, services, client, who, expires)
@@ -135,7 +136,7 @@ def disconnect(
     services = command.services()
     kind, name = _source_and_athlete(context, services, source, athlete)
     with services.store.reading() as tx:
-        who = the_athlete(tx, name, how="by its name")
+        who = the_athlete(tx, name, how=BY_ITS_NAME)
     is_kept = kind.name in services.keeps_runs_of
     runs = "its runs are kept" if is_kept else f"runs that only {kind.title} told of go too"
     command.confirm(
@@ -357,7 +358,8 @@ def _web_server(
     """The address of a web server: the running worker's, or one that runs during the block.
 
     `report` is called with the reason if a consent fails; the worker's server shows it only in the
-    browser. If another program uses the port, any free port on this machine is used.
+    browser. If another program uses the port, any free port on this machine is used. Raises
+    `AttentionError` if the configured host can't be used.
     """
     import socket
 
@@ -388,7 +390,10 @@ def _web_server(
         server = build_web_server(
             command.settings, services, clock, base_url=origin, port=port, report=report
         )
-        server.start()
+        try:
+            server.start()
+        except WebServerError as error:
+            raise AttentionError(str(error)) from error
     try:
         yield origin
     finally:

@@ -54,6 +54,9 @@ AthleteArgument = Annotated[
     str | None,
     typer.Argument(metavar="ATHLETE", help="The athlete's name; optional if there is only one."),
 ]
+BY_ITS_NAME = "by its name"
+"""How an athlete is named in place of `AthleteArgument`, for error messages."""
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 NoOpenOption = Annotated[bool, typer.Option("--no-open", help="Don't open the browser.")]
@@ -297,10 +300,14 @@ def parse_as_of(text: str) -> datetime:
 
 
 def parse_day(text: str) -> date:
+    """Parse a date. Raises `UsageError`."""
     try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{text!r} is not a date such as 2026-03-07") from error
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = date.min
+    if day.year not in _YEARS:
+        raise UsageError(f"{text!r} is not a date such as 2026-03-07")
+    return day
 
 
 def listed_id(text: str) -> int:

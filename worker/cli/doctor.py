@@ -20,6 +20,7 @@ from worker.cli.context import (
 from worker.domain.shown import counted
 
 if TYPE_CHECKING:
+    from worker.mail import Heard, Mailer
     from worker.sources.base import Source
 
 _GUESSED_BELOW = 22
@@ -63,11 +64,10 @@ def doctor(
                 yield check
         except UsageError as error:
             not_set_up = error
-        if mail_to is not None and settings_hold:
-            try:
-                yield Check("trial mail", True, _send_trial(command, mail_to, heard))
-            except BadError as error:
-                yield Check("trial mail", False, str(error))
+        # Without a mail server, the mail would be a file in a data folder that isn't set up.
+        can_send = not_set_up is None or command.settings.mail.host is not None
+        if mail_to is not None and settings_hold and can_send:
+            yield _tried("trial mail", lambda: _send_trial(command, mail_to, heard))
         if not_set_up is not None:
             raise not_set_up
 
@@ -111,12 +111,8 @@ def report(
 
 
 def checks(command: CommandContext) -> Iterator[Check]:
-    """Run every check. Only if the check of the settings fails, the others don't run."""
-    from worker.config import SettingsError
-    from worker.mail import SendError
-    from worker.sources.base import SourceError
+    """Run every check. If the settings can't be used, the others don't run."""
     from worker.sources.registry import SOURCES
-    from worker.store import StoreError
 
     rows: tuple[tuple[str, Callable[[CommandContext], str]], ...] = (
         ("settings file", _settings_file),
@@ -134,15 +130,26 @@ def checks(command: CommandContext) -> Iterator[Check]:
         ("worker", _worker),
     )
     for what, check in rows:
-        try:
-            yield Check(what, ok=True, message=check(command))
-        except OSError as error:
-            yield Check(what, ok=False, message=_mend(error))
-        except (BadError, SettingsError, StoreError, SendError, SourceError) as error:
-            unusable = isinstance(error, SettingsError)
-            yield Check(what, ok=False, message=str(error), unusable=unusable)
-            if what.startswith("settings"):  # every other check needs them
-                return
+        done = _tried(what, partial(check, command))
+        yield done
+        if not done.ok and what.startswith("settings"):  # every other check needs them
+            return
+
+
+def _tried(what: str, check: Callable[[], str]) -> Check:
+    """The result of a check, which returns what it found or raises what is wrong."""
+    from worker.config import SettingsError
+    from worker.mail import SendError
+    from worker.sources.base import SourceError
+    from worker.store import StoreError
+
+    try:
+        return Check(what, ok=True, message=check())
+    except OSError as error:
+        return Check(what, ok=False, message=_mend(error))
+    except (BadError, SettingsError, StoreError, SendError, SourceError) as error:
+        unusable = isinstance(error, SettingsError)
+        return Check(what, ok=False, message=str(error), unusable=unusable)
 
 
 def _mend(error: OSError) -> str:
@@ -234,49 +241,39 @@ def _templates(command: CommandContext) -> str:
 
 
 def _mail(command: CommandContext) -> str:
+    return _mailer(command).check()
+
+
+def _mailer(command: CommandContext, heard: "Heard | None" = None) -> "Mailer":
     from worker.app import build_mail_login, build_mailer
 
     login = None
-    if command.settings.mail.auth == "xoauth2":
+    if command.settings.mail.auth == "xoauth2":  # only this login needs the database
         login = build_mail_login(command.settings, command.store)
-    return build_mailer(command.settings, login).check()
+    return build_mailer(command.settings, login, heard=heard)
 
 
 def _send_trial(command: CommandContext, recipient: str, heard: list[str]) -> str:
     """Send a mail to any address; the dialogue with the server goes into `heard`."""
-    from worker.app import build_composer, build_mail_login, build_mailer
-    from worker.mail import SendError
+    from worker.app import UNUSED_KEYS, build_composer
     from worker.pipeline.preview import trial_mail
 
-    settings, composer = command.settings, build_composer(command.settings, command.file)
+    settings = command.settings
+    composer = build_composer(settings, command.file, UNUSED_KEYS)
     mime = trial_mail(composer, settings.mail, recipient, now=datetime.now(UTC))
-    login = build_mail_login(settings, command.store) if settings.mail.auth == "xoauth2" else None
-    mailer = build_mailer(
-        settings, login, heard=lambda said, answer: heard.append(f"{said}: {answer}")
+    mailer = _mailer(command, lambda said, answer: heard.append(f"{said}: {answer}"))
+    mailer.send(
+        mime, sender=settings.mail.from_header, recipient=recipient, before_dot=lambda: None
     )
-    try:
-        mailer.send(
-            mime,
-            sender=settings.mail.from_header,
-            recipient=recipient,
-            before_dot=lambda: None,
-        )
-    except SendError as error:
-        raise BadError(str(error)) from error
     return f"sent to {recipient}" if settings.mail.host else "written into the mailbox folder"
 
 
 def _links(command: CommandContext) -> str:
-    from ipaddress import ip_address
-    from urllib.parse import urlsplit
+    from worker.setting_types import is_loopback
 
     address = command.settings.base_url
-    host = urlsplit(address).hostname or ""
-    try:
-        here = ip_address(host).is_loopback
-    except ValueError:
-        here = host == "localhost"
-    only = ": they open on this machine only; set base_url for a phone" if here else ""
+    is_here = is_loopback(address)
+    only = ": they open on this machine only; set base_url for a phone" if is_here else ""
     return f"those in mail begin with {address}{only}"
 
 
@@ -288,11 +285,10 @@ def _source(kind: "type[Source]", command: CommandContext) -> str:
 
     connected = connected_sources(command.settings, Reader()).get(kind.name)
     if connected is None:
-        keys = kind.asked_for
-        return (
-            f"off: no [{kind.name}] {keys[0]} is set"
-            if keys
-            else (f"off: [{kind.name}] enabled is false")
+        return "off: " + (
+            f"no [{kind.name}] {kind.asked_for[0]} is set"
+            if kind.asked_for
+            else f"[{kind.name}] enabled is false"
         )
     client, now = connected.client, datetime.now(UTC)
     if isinstance(client, Webhook):

@@ -24,7 +24,7 @@ from worker.domain.shown import counted, format_distance
 if TYPE_CHECKING:
     from worker.domain.planner import Absorbed
     from worker.domain.rules import Rules
-    from worker.store import Transaction
+    from worker.store import StoredFinding, StoredRun, Transaction
 
 
 def explain(
@@ -193,10 +193,20 @@ def _signal_json(signal: Signal) -> dict[str, Any]:
     }
 
 
+def _recorded(
+    tx: "Transaction", who: Athlete, day: date
+) -> "tuple[list[StoredFinding], list[StoredFinding], list[StoredRun]]":
+    """What is stored about a day: its findings, those withdrawn, and its runs that don't count."""
+    return (
+        [one for one in tx.findings.standing(who, since=day) if one.finding.day == day],
+        [one for one in tx.findings.withdrawn(who) if one.finding.day == day],
+        [one for one in tx.runs.quarantined(who) if one.run.day == day],
+    )
+
+
 def _recorded_json(tx: "Transaction", who: Athlete, day: date) -> dict[str, Any]:
-    """The findings of that day for `--json`; withdrawn findings have no mail."""
-    standing = [one for one in tx.findings.standing(who, since=day) if one.finding.day == day]
-    withdrawn = [one for one in tx.findings.withdrawn(who) if one.finding.day == day]
+    """What is stored about a day, for `--json`; withdrawn findings have no mail."""
+    standing, withdrawn, left_out = _recorded(tx, who, day)
     return {
         "findings": [
             {"id": one.id, "kind": one.finding.kind, "withdrawn": False, "mail": mail_words(one)}
@@ -207,25 +217,20 @@ def _recorded_json(tx: "Transaction", who: Athlete, day: date) -> dict[str, Any]
             for one in withdrawn
         ],
         "left_out": [
-            {"run_id": kept.run.id, "distance_m": kept.run.distance_m, "reason": kept.quarantine}
-            for kept in tx.runs.quarantined(who)
-            if kept.run.day == day
+            {"run_id": one.run.id, "distance_m": one.run.distance_m, "reason": one.quarantine}
+            for one in left_out
         ],
     }
 
 
 def _say_recorded(command: CommandContext, tx: "Transaction", athlete: Athlete, day: date) -> None:
-    """Print the findings of that day, their mail, and runs that don't count."""
+    """Print what is stored about a day."""
+    standing, withdrawn, left_out = _recorded(tx, athlete, day)
     command.say("")
-    for found in tx.findings.standing(athlete, since=day):
-        if found.finding.day == day:
-            command.say(f"finding {found.id} ({found.finding.kind}): {mail_words(found)}")
-    for found in tx.findings.withdrawn(athlete):
-        if found.finding.day == day:
-            command.say(f"finding {found.id} ({found.finding.kind}): withdrawn, its cause has gone")
-    for kept in tx.runs.quarantined(athlete):
-        if kept.run.day == day:
-            command.say(
-                f"run {kept.run.id}, {format_distance(kept.run.distance_m, athlete.units)}, "
-                f"doesn't count: {kept.quarantine}"
-            )
+    for found in standing:
+        command.say(f"finding {found.id} ({found.finding.kind}): {mail_words(found)}")
+    for found in withdrawn:
+        command.say(f"finding {found.id} ({found.finding.kind}): withdrawn, its cause has gone")
+    for one in left_out:
+        distance = format_distance(one.run.distance_m, athlete.units)
+        command.say(f"run {one.run.id}, {distance}, doesn't count: {one.quarantine}")

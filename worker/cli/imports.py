@@ -174,11 +174,11 @@ def _list_failures(path: Path, failed: "Sequence[Imported]") -> Path | None:
 
 def _by_reason(ones: "Iterable[Imported]") -> str:
     """The number of items by kind of reason, the commonest first."""
-    counted: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for one in ones:
         kind, _, _ = one.reason.partition(": ")
-        counted[kind] += one.count
-    kinds = counted.most_common()
+        counts[kind] += one.count
+    kinds = counts.most_common()
     shown = [f"{number:,} {kind}" for kind, number in kinds[:_SHOWN_REASONS]]
     more = sum(number for _, number in kinds[_SHOWN_REASONS:])
     return "\n".join([*shown, *([f"{more:,} for other reasons"] if more else [])])

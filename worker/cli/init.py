@@ -103,7 +103,8 @@ def init(
     file = _file(command)
     shipped = shipped_file("easeback.example.toml").read_text("utf-8")
     # The shipped example file contains no settings of the operator's.
-    before = file.read_text("utf-8-sig") if file.exists() else shipped
+    written_before = _text_of(file)
+    before = shipped if written_before is None else written_before
     if before != shipped and not force and defaults:
         raise UsageError(f"{file} is there already: change it by hand, or say --force")
     before = shipped if force else before
@@ -150,6 +151,14 @@ def _file(command: CommandContext) -> Path:
     return find(None) or LOCAL_FILE
 
 
+def _text_of(file: Path) -> str | None:
+    """The text of the settings file, or None if there is none."""
+    try:
+        return file.read_text("utf-8-sig") if file.exists() else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: can't be read: {error}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class _Answers:
     """The answers; `before` is the stored runner (None if new), `athlete` is the changed one."""
@@ -171,6 +180,8 @@ class _Interview:
 
     def run(self) -> _Answers:
         """Ask everything. Raises `typer.Abort` if the user stops."""
+        from worker.config import Settings
+
         self._questions.say("Enter takes what stands in [brackets]. Ctrl-C stops; nothing is lost.")
         data_dir = self._ask(
             "data_dir", "Where does Easeback keep its data?", folder_to_write,
@@ -179,14 +190,12 @@ class _Interview:
         self._set("", "data_dir", data_dir)
         before, athlete = self._athlete()
         self._mail()
-        self._set(
-            "", "base_url",
-            self._ask(
-                "base_url", "How are the pages reached (an address for others, if there is one)?",
-                pages_address, proposed=self._known("", "base_url") or _BASE_URL,
-            ),
-            otherwise=_BASE_URL,
+        usual: str = Settings.model_fields["base_url"].default
+        base_url = self._ask(
+            "base_url", "How are the pages reached (an address for others, if there is one)?",
+            pages_address, proposed=self._known("", "base_url") or usual,
         )  # fmt: skip
+        self._set("", "base_url", base_url, otherwise=usual)
         ways = self._ways()
         return _Answers(self._settings, ways, before, athlete)
 
@@ -384,16 +393,11 @@ class _Interview:
                 self._set(kind.name, key, answer)
 
 
-_BASE_URL = "http://127.0.0.1:8765"
-
-
 def _save_athlete(written: CommandContext, answers: _Answers) -> None:
     """Create what is missing, and save the runner."""
     from worker.cli.athletes import save_new_athlete
-    from worker.config import make_data_dir
 
     if answers.athlete is None:
-        make_data_dir(written.settings)
         written.set_up()
     elif answers.before is None:
         save_new_athlete(written, replace(answers.athlete, added_at=datetime.now(UTC)))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from worker.cli.arguments import race_of
 from worker.cli.context import (
     AsOfOption,
     AthleteOption,
@@ -15,7 +16,6 @@ from worker.cli.context import (
     UsageError,
     clock_as_of,
     command_of,
-    parse_day,
     the_athlete,
 )
 from worker.domain.models import Athlete, Plan, PlannedWeek, Race, Units, Week
@@ -187,9 +187,7 @@ def _race(on: str | None, km: float | None) -> Race | None:
         return None
     if on is None or km is None:
         raise UsageError("a race needs both --race-date DATE and --race-km N")
-    if not 0 < km <= 1000:  # noqa: PLR2004  no race is longer than 1,000 km
-        raise UsageError(f"--race-km: {km} is not the length of a race")
-    return Race("the race", parse_day(on), km * 1000)
+    return race_of(None, "the race", on, km)
 
 
 def _print_plan(
@@ -221,13 +219,13 @@ def _print_plan(
     )
     command.say()
     week_starts = who.week_starts if who else 0
-    before = planned.weeks[0].starts_on - timedelta(days=1)
+    starts_on = planned.weeks[0].starts_on
+    before = starts_on - timedelta(days=1)
     done = past_weeks(history, until=before, count=8, week_starts=week_starts)
     to_come = [
         Week(week.starts_on, week.week_m, len(week.easy_m), week.long_m, 0.0)
         for week in planned.weeks
     ]
-    starts_on = planned.weeks[0].starts_on
     print_weeks(command.console, [*done, *to_come], (), units=units, planned_from=starts_on)
     command.say(f"why: {planned.basis}")
 

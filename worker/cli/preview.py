@@ -48,8 +48,11 @@ def preview(
             "there is no finding to preview an alert about (see `easeback explain`)"
         )
     page = command.settings.data_dir.absolute() / "preview" / f"{email.kind}.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(standalone(email), "utf-8")
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(standalone(email), "utf-8")
+    except OSError as error:
+        raise AttentionError(f"{page} can't be written: {error.strerror}") from error
     command.say(f"Subject: {email.subject}")
     command.say()
     for line in email.text.splitlines():

@@ -28,10 +28,6 @@ class Questions:
         self._at_terminal = at_terminal
         self.asks = asks
 
-    def has(self, name: str) -> bool:
-        """Whether the option of this name was given."""
-        return self._given.get(name) is not None
-
     def ask(
         self,
         name: str,

@@ -179,7 +179,7 @@ def web_server(
     from worker.web import WebServerError
 
     server = build_web_server(
-        command.settings, services, now, ticks=patience_of(jobs), notify=notify
+        command.settings, services, now, patience=patience_of(jobs), notify=notify
     )
     ended, recorded = threading.Event(), None
 

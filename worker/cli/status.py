@@ -23,8 +23,6 @@ _REASONS: Mapping[Reason, str] = {
     "repeated": "pain on more than one day",
     "rising": "rising pain",
 }
-
-
 _STATES: Mapping[str, str] = {
     "ok": "works",
     "waiting": "nothing yet",
@@ -49,7 +47,7 @@ _FOUND: Mapping[str, str] = {
     "ramp": "the warning about a week",
     "month": "the warning about a month",
 }
-"""Words for findings, as above for mail and files; the JSON has the codes."""
+"""Words for findings, as above for reasons, sources and files; the JSON has the codes."""
 
 _LISTED: tuple[FileVerdict, ...] = ("waiting", "unread", "failed", "skipped")
 _MOST_LISTED = 10_000
@@ -236,7 +234,7 @@ def _print_status(command: CommandContext, report: dict[str, Any]) -> None:
 
 
 def _mail_in_words(outbox: Mapping[str, int]) -> str:
-    """Print the number of mails by state; rare states only if there are any."""
+    """The number of mails by state; rare states only if there are any."""
     from worker.store import STATES_IN_WORDS
 
     on_their_way = outbox["being_sent"] + outbox["awaiting_answer"]

@@ -86,7 +86,7 @@ def _wrapped(cell: str, width: int) -> Iterator[str]:
     """The lines of the cell, wrapped to `width`, between words if possible."""
     for written in cell.split("\n"):
         line = written
-        while _cells(line) > width:
+        while len(line) > 1 and _cells(line) > width:
             end = len(line) - 1
             while end > 1 and _cells(line[:end]) > width:
                 end -= 1

@@ -402,8 +402,8 @@ def _laid_out(
         long_on=date.fromordinal(begin + inputs.long_place) if long_m else None,
         easy_m=(_floor(min(easy_m / runs, most_m)),) * runs if runs else (),
         is_used_up=kind not in ("rest", "taper")
-        and begin == setting.begin
-        and week_m - setting.done_m < rules.recovery_min_m,
+        and begin == inputs.begin
+        and week_m - inputs.done_m < rules.recovery_min_m,
     )
 
 

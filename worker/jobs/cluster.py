@@ -142,7 +142,7 @@ class ClusterWorker:
             self._joined_at = time.monotonic()
             log.info("worker %(name)s has joined", {"name": context.name})
             with asyncio.Runner() as runner:
-                runner.get_loop().set_exception_handler(_tell_of_nobodys_error)
+                runner.get_loop().set_exception_handler(_log_unawaited_error)
                 runner.run(self._serve(context))
             return not context.calls
 
@@ -261,7 +261,7 @@ class ClusterWorker:
         """Requeue the tasks of workers whose heartbeat has stopped."""
         stale_s = self._timing.stale_s
         for queued in await manager.get_stalled_jobs(seconds_since_heartbeat=stale_s):
-            await _again(manager, queued)
+            await _requeue(manager, queued)
         await manager.prune_stalled_workers(stale_s)
 
 
@@ -336,7 +336,7 @@ async def _not_under_way(manager: JobManager, context: WorkerContext) -> set[int
     return {job_id for job_id in held if job_id is not None} - context.under_way
 
 
-async def _again(manager: JobManager, queued: QueuedJob) -> None:
+async def _requeue(manager: JobManager, queued: QueuedJob) -> None:
     """Requeue a task whose worker died, or drop it if the next of its kind is already queued."""
     if queued.attempts < MOST_DEATHS:
         try:
@@ -355,7 +355,7 @@ async def _again(manager: JobManager, queued: QueuedJob) -> None:
         await manager.finish_job(queued, Status.FAILED, delete_job=True)
 
 
-def _tell_of_nobodys_error(_loop: asyncio.AbstractEventLoop, found: dict[str, Any]) -> None:
+def _log_unawaited_error(_loop: asyncio.AbstractEventLoop, found: dict[str, Any]) -> None:
     """Log the error of a task that nothing awaits, such as procrastinate's tasks of jobs.
 
     A lost connection isn't logged, because the line about the session says it. A heartbeat

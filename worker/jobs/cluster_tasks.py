@@ -63,13 +63,15 @@ _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 _WAITS_S = 2.0
 _COUNTS_EVERY_S = 1.0
 LANES = 64
+"""The most batches of a job at the same time; each has a lane."""
+
 HELD_UP = timedelta(seconds=10)
 """Work that is due for longer while all lanes are busy may be held up by a batch that hangs."""
 
 KEEPS_FAILING = 3
 AGAIN = RetryStrategy(max_attempts=6, exponential_wait=2)
 CHECKS_AGAIN_IN = timedelta(seconds=1)
-_ADVISORY_KEY = 0x656E_6769_6E65  # "engine" in ASCII
+_ADVISORY_KEY = 0x6769_6E65  # "gine" in ASCII, the end of "engine"
 _OWN_INDEXES = (
     # For each job, procrastinate asks whether another one with its lock comes first. Each check
     # asks which jobs of a task are open. Neither query may scan the whole queue.
@@ -90,7 +92,7 @@ def install(store: Store) -> None:
         connection = tx.connection
         connection.execute(
             text("SELECT pg_advisory_xact_lock(:key, hashtext(current_schema()))"),
-            {"key": _ADVISORY_KEY & 0x7FFF_FFFF},
+            {"key": _ADVISORY_KEY},
         )
         found = _found(connection)
         if found is None:

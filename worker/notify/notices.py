@@ -71,8 +71,7 @@ def compose_red_flag(renderer: Renderer, facts: RedFlagFacts) -> Email:
         "at": facts.at,
         "is_emergency": not {*EMERGENCIES}.isdisjoint(facts.flags),
     }
-    is_known = facts.language in renderer.loader.languages
-    locale = Locale(facts.language if is_known else renderer.language)
+    locale = Locale(renderer.known(facts.language))
     return renderer.email("red_flag", None, context, locale=locale, recipient=facts.recipient)
 
 
@@ -94,13 +93,8 @@ class AlertCopyFacts:
 def compose_alert_copy(renderer: Renderer, facts: AlertCopyFacts) -> Email:
     """The copy: the finding and the last check-in. Its subject names nobody."""
     athlete, therapist = facts.athlete, facts.therapist
-    is_known = therapist.language in renderer.loader.languages
-    locale = Locale(
-        therapist.language if is_known else renderer.language,
-        athlete.units,
-        athlete.clock,
-        facts.rules,
-    )
+    language = renderer.known(therapist.language)
+    locale = Locale(language, athlete.units, athlete.clock, facts.rules)
     today = local_day(athlete, facts.now)
     page = ""
     if renderer.signer is not None and renderer.checkins:

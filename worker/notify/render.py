@@ -82,10 +82,13 @@ class TemplateLoader:
                 continue
             name = path.relative_to(override or path).as_posix()
             is_mail = (SHIPPED / name).is_file() and not name.startswith("web/")
-            if name.startswith("words/") or is_mail:
-                self._own[name] = path.read_text("utf-8", errors="replace")
-            else:
+            if not (name.startswith("words/") or is_mail):
                 self.broken += (f"{name}: no template of this name is used",)
+                continue
+            try:
+                self._own[name] = path.read_text("utf-8", errors="replace")
+            except OSError as error:
+                self.broken += (f"{name}: can't be read: {error.strerror}",)
         self._load()
 
     @property
@@ -261,9 +264,11 @@ class Renderer:
 
     def locale(self, athlete: Athlete, rules: Rules) -> Locale:
         """The athlete's language and units, with these rules."""
-        is_known = athlete.language in self.loader.languages
-        language = athlete.language if is_known else self.language
-        return Locale(language, athlete.units, athlete.clock, rules)
+        return Locale(self.known(athlete.language), athlete.units, athlete.clock, rules)
+
+    def known(self, language: str) -> str:
+        """The language if it has a catalogue, else the operator's."""
+        return language if language in self.loader.languages else self.language
 
     def email(
         self,
@@ -393,8 +398,10 @@ def routine_context(steps: Sequence[Step], language: str) -> dict[str, Any]:
 def standalone(email: Email) -> str:
     """A mail as a page: its HTML with embedded pictures. It loads nothing from the network."""
     html = email.html
-    for name, png in email.images:
-        html = html.replace(f'"cid:{name}"', f'"data:image/png;base64,{b64encode(png).decode()}"')
+    for name, content in email.images:
+        kind = "jpeg" if name.endswith(".jpg") else "png"
+        data = f"data:image/{kind};base64,{b64encode(content).decode()}"
+        html = html.replace(f'"cid:{name}"', f'"{data}"')
     return html
 
 

@@ -5,9 +5,9 @@
     server.start(); server.stop()
 
 Pages are rendered on the server, work without JavaScript and load nothing from third parties. A GET
-changes nothing; a POST saves an answer, a setting or a credential in the store and leaves the work
-to the worker. A signed link identifies the athlete it was signed for: there are no accounts and no
-cookies.
+changes nothing, except for the callback of a consent, to which a service redirects. A POST saves an
+answer, a setting or a credential in the store and leaves the work to the worker. A signed link
+identifies the athlete it was signed for: there are no accounts, and only a consent sets a cookie.
 
 Behind a proxy, the server speaks plain HTTP and trusts `X-Forwarded-For` only from the addresses in
 `[web] trusted_proxies`, and only to distinguish clients for the rate limits. No page's content

@@ -227,10 +227,10 @@ def download_zip(web: WebContext, visit: LinkVisit) -> Response:
 
 def _service(web: WebContext, name: str) -> Source:
     """The service of this name; raises `PageError` if there is none that is on."""
-    for one in web.services.sources.values():
-        if one.client.name == name:
-            return one.client
-    raise PageError(404)
+    found = web.services.sources.get(name)
+    if found is None:
+        raise PageError(404)
+    return found.client
 
 
 def _log(visit: LinkVisit, event: str, **fields: str) -> None:
@@ -309,7 +309,6 @@ def athlete_page(
         unsure=unsure,
         new_address=waiting.address if waiting else "",
         areas=PAIN_AREAS,
-        kinds=CHOOSABLE,
         links_live_days=lives.days if lives else 0,
         told_after=told_days_after(athlete),
         weekdays=WEEKDAYS,

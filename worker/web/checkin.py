@@ -61,7 +61,6 @@ def save_checkin(web: WebContext, visit: LinkVisit) -> Response:
     return web.pages.show(
         "checked_in.html",
         locale=visit.locale,
-        athlete=athlete,
         answer=answer,
         areas=areas,
         advice=advice,

@@ -92,7 +92,7 @@ class ListeningSocket(socket.socket):
         if time.monotonic() - self._said_s >= _SAID_EVERY_S:
             self._said_s = time.monotonic()
             log.warning(
-                "web: connections are closed unanswered: this process may open few files more "
+                "web: connections are closed unanswered: this process may open few more files "
                 "(`ulimit -n`, systemd's LimitNOFILE)"
             )
 

@@ -48,9 +48,10 @@ class PageError(Exception):
 class WebContext:
     """The application, as far as pages need it.
 
-    Mails written as files are in `data_dir`. `ticks` has the worker's jobs and how long health
-    waits for each. `token` opens the operator's pages. `report` is called with the reason if a
-    consent failed, and `notify` with the athletes for whom a webhook made something due.
+    `data_dir` has files about athletes, such as their mails. `patience` has the time that each of
+    the worker's jobs may go without ending a run. `token` opens the operator's pages. `report` is
+    called with the reason if a consent failed, and `notify` with the athletes for whom a webhook
+    made something due.
     """
 
     services: Services
@@ -60,7 +61,7 @@ class WebContext:
     data_dir: Path
     pages: Pages = field(default_factory=Pages)
     token: str | None = field(default=None, repr=False)
-    ticks: Mapping[str, timedelta] = field(default_factory=dict)
+    patience: Mapping[str, timedelta] = field(default_factory=dict)
     proxies: Collection[IPv4Network | IPv6Network] = LOOPBACK
     report: Callable[[str], None] = lambda _: None
     notify: Callable[[SourceName, Collection[int]], None] = lambda *_: None

@@ -35,7 +35,7 @@ def readyz(web: WebContext, visit: Visit) -> Response:
             with web.store.transaction(within_s=_WRITES_WITHIN_S) as tx:
                 tx.progress.ticked(WRITE_TICK, at=visit.now)
         with web.store.reading() as tx:
-            troubles = check_health(tx, visit.now, patience=web.ticks, audience=Audience.READY)
+            troubles = check_health(tx, visit.now, patience=web.patience, audience=Audience.READY)
     except StoreError as error:
         troubles = (Trouble("database", f"database: {error}"),)
     if not troubles:

@@ -3,11 +3,10 @@
 import base64
 import hmac
 import logging
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
+from worker.setting_types import is_loopback, is_loopback_host
 from worker.web.context import PageError, WebContext
 from worker.web.limits import client_of
 
@@ -28,11 +27,10 @@ def is_operator(web: WebContext, request: Request) -> bool:
         if given is not None and hmac.compare_digest(given.encode(), web.token.encode()):
             _log_use(web, request)
             return True
-    peer = request.client.host if request.client else ""
     return (
-        _is_loopback(peer)
-        and _is_loopback(urlsplit(web.base_url).hostname or "")
-        and _is_loopback(_host(request))
+        is_loopback_host(request.client.host if request.client else "")
+        and is_loopback(web.base_url)
+        and is_loopback(f"//{request.headers.get('host', '')}")
         and not any(name in request.headers for name in _FORWARDED)
     )
 
@@ -63,16 +61,3 @@ def _given_token(authorization: str) -> str | None:
         return base64.b64decode(given, validate=True).decode().partition(":")[2]
     except ValueError as error:  # not base64, or not UTF-8
         raise PageError(400) from error
-
-
-def _host(request: Request) -> str:
-    return urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

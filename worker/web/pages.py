@@ -44,9 +44,7 @@ class Pages:
         page = self._renderer.loader.page(template, known, locale)
         return HTMLResponse(page, status, headers={"content-language": locale.language})
 
-    def locale(
-        self, accept_language: str, athlete: Athlete | None = None, rules: Rules | None = None
-    ) -> Locale:
+    def locale(self, accept_language: str, athlete: Athlete | None, rules: Rules) -> Locale:
         """A visitor's locale, with the athlete's language, else the browser's.
 
         If neither is known, it is the operator's. The choice isn't stored.
@@ -55,7 +53,7 @@ class Pages:
         guess = preferred(accept_language, renderer.loader.languages) or renderer.language
         if athlete is None:
             return Locale(guess)
-        known = renderer.locale(athlete, rules or Rules())
+        known = renderer.locale(athlete, rules)
         return known if athlete.language == known.language else known._replace(language=guess)
 
     def words(self, locale: Locale) -> Catalogue:

@@ -92,7 +92,6 @@ def show_everybody(web: WebContext, visit: PracticeVisit, *, trouble: str = "") 
         "practice.html",
         status=400 if trouble else 200,
         locale=visit.locale,
-        therapist=visit.therapist,
         lines=_lines(web, visit, by_urgency(chosen)[first : first + AT_ONCE]),
         number=len(chosen),
         athletes=len(rows),
@@ -121,14 +120,14 @@ def add_athlete_there(web: WebContext, visit: PracticeVisit) -> Response:
     is_invited = form.one("invite") == "yes"
     if is_invited and (wait_s := web.invitations.wait_s("the practice", visit.now)):
         raise PageError(429, wait_s=wait_s)
-    with web.store.transaction() as tx:
-        wanted = Athlete(0, name, email, visit.now, tx.athletes.usual_timezone(), language=language)
-        try:
-            athlete = tx.athletes.add(wanted)
-        except NameTakenError as error:
-            return show_everybody(web, visit, trouble=str(error))
-        if is_invited:
-            queue_welcome(tx, web.services, athlete, now=visit.now)
+    try:
+        with web.store.transaction() as tx:
+            zone = tx.athletes.usual_timezone()
+            athlete = tx.athletes.add(Athlete(0, name, email, visit.now, zone, language=language))
+            if is_invited:
+                queue_welcome(tx, web.services, athlete, now=visit.now)
+    except NameTakenError as error:
+        return show_everybody(web, visit, trouble=str(error))
     log.info("web: %(who)s adds athlete %(athlete)d", {"who": visit.who, "athlete": athlete.id})
     done = "invited" if is_invited else "added"
     return RedirectResponse(f"{web.pages.root}{visit.path_of(athlete)}?{done}=yes", 303)

@@ -13,23 +13,28 @@ class _Bucket:
 
 
 class ClientRateLimiter:
-    """Limits visits per client to `burst` at once, then `per_s` a second, for `most` clients."""
+    """Limits visits per client to `burst` at once, then `per_s` a second, for `most` clients.
+
+    Several threads may use it.
+    """
 
     def __init__(self, *, burst: float = 120, per_s: float = 10, most: int = 10_000) -> None:
         self._burst = burst
         self._per_s = per_s
         self._most = most
+        self._lock = threading.Lock()
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def wait_s(self, client: str, now: datetime, *, cost: float = 1.0) -> int:
         """Count a visit; returns the seconds to wait if it exceeds the limit, else 0."""
-        bucket = self._buckets.pop(client, None) or _Bucket(self._burst, now)
-        passed_s = max(0.0, (now - bucket.at).total_seconds())
-        left = min(self._burst, bucket.left + passed_s * self._per_s)
-        admitted = left >= 1.0
-        self._buckets[client] = _Bucket(max(left - cost, 0.0) if admitted else left, now)
-        while len(self._buckets) > self._most:
-            self._buckets.popitem(last=False)
+        with self._lock:
+            bucket = self._buckets.pop(client, None) or _Bucket(self._burst, now)
+            passed_s = max(0.0, (now - bucket.at).total_seconds())
+            left = min(self._burst, bucket.left + passed_s * self._per_s)
+            admitted = left >= 1.0
+            self._buckets[client] = _Bucket(max(left - cost, 0.0) if admitted else left, now)
+            while len(self._buckets) > self._most:
+                self._buckets.popitem(last=False)
         return 0 if admitted else max(1, round((1.0 - left) / self._per_s))
 
 

@@ -67,7 +67,12 @@ class WebServer:
             target=self._server.run, args=([listening],), name="web", daemon=True
         )
         self._thread.start()
-        self._wait_until_serving()
+        try:
+            self._wait_until_serving()
+        except WebServerError:
+            self.stop()
+            listening.close()
+            raise
         log.info("web: pages at %(address)s", {"address": self.address})
 
     def stop(self) -> None:
@@ -92,7 +97,7 @@ class WebServer:
         until = time.monotonic() + _STARTS_WITHIN_S
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > until:
-                raise WebServerError(f"the web face didn't start on {self.address}")
+                raise WebServerError(f"the web server didn't start on {self.address}")
             time.sleep(0.01)
 
 

@@ -48,7 +48,7 @@ def status_page(web: WebContext, visit: Visit) -> Response:
             troubles=check_health(
                 tx,
                 visit.now,
-                patience=web.ticks,
+                patience=web.patience,
                 audience=Audience.STATUS,
                 unusable=web.services.composer.unusable,
                 works_elsewhere=web.store.works_elsewhere(),
@@ -88,7 +88,7 @@ class _Gauges(Collector):
 def _shared_gauges(web: WebContext, now: datetime) -> Iterator[GaugeMetricFamily]:
     """The gauges read from the store, which are the same in every process."""
     with web.store.reading() as tx:
-        troubles = check_health(tx, now, patience=web.ticks, audience=Audience.READY)
+        troubles = check_health(tx, now, patience=web.patience, audience=Audience.READY)
         ticks = shown_ticks(tx.progress.ticks())
         outbox, inbox = tx.outbox.counts(), tx.inbox.counts()
         oldest_at = tx.outbox.oldest_waiting_at()

@@ -59,11 +59,11 @@ def webhook_routes(web: WebContext, connected: ConnectedSource) -> list[Route]:
             )
 
     def both(path: str) -> tuple[Route, Route]:
-        box = _LetterBox(partial(save, path))
+        buffer = _EventBuffer(partial(save, path))
 
         async def receive(request: Request) -> Response:
             event = client.read_event(_json(await read_body(request)))
-            return JSONResponse({}, background=BackgroundTask(box.put, event) if event else None)
+            return JSONResponse({}, background=BackgroundTask(buffer.put, event) if event else None)
 
         return Route(path, check, methods=["GET"]), Route(path, receive, methods=["POST"])
 
@@ -77,7 +77,7 @@ def _json(body: bytes) -> object:
         return None
 
 
-class _LetterBox:
+class _EventBuffer:
     """Collects events without duplicates while earlier ones are being saved.
 
     Events thus occupy only one thread, and leave the others to pages.
