@@ -186,7 +186,9 @@ def test_what_an_implausible_run_was_is_corrected(app: App) -> None:
             id="future",
         ),
         pytest.param(
-            lambda app, who: add(app, who, 8.0, day=date.min), "no day of a run", id="the year 1"
+            lambda app, who: add(app, who, 8.0, day=date.min),
+            "it is dated before 2000",
+            id="the year 1",
         ),
         pytest.param(
             lambda app, who: add(app, who, 8.0, day=date.max), "future", id="the year 9999"

@@ -116,7 +116,7 @@ def test_days_are_those_of_the_athletes_calendar(made: Instance, client: TestCli
     with made.store.transaction() as tx:
         tx.progress.save_source(far, "inbox", SourceState("ok", NOW.replace(hour=4)))
     page = client.get(made.link("athlete", far)).text.replace("\u00a0", " ")
-    assert re.search(r"last on Friday 20 February at 8:\d\d pm", page)
+    assert re.search(r"last success on Friday 20 February at 8:\d\d pm", page)
 
 
 def test_an_athlete_without_runs_is_told_what_to_do(
@@ -363,3 +363,23 @@ def test_a_time_zone_can_be_changed_to_one_that_is(
         answer = client.post(f"{link}/settings", data={**SETTINGS, "timezone": zone})
         assert answer.status_code == status
     assert made.athlete(mira).timezone == "Pacific/Auckland"
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("race", {"name": "Half", "date": "2026-05-10", "distance": "far"}),
+        ("contact", {"name": "../Mira", "address": "mira@example.net"}),
+        ("settings", {"timezone": "Berlin", "weekday": "tue", "at": "06:45"}),
+        ("runs/add", {"date": "2026-02-01", "distance": "far", "start": "06:45", "minutes": "31"}),
+    ],
+)
+def test_what_was_typed_into_a_refused_form_is_still_there(
+    made: Instance, runner: Athlete, client: TestClient, path: str, form: dict[str, str]
+) -> None:
+    """Beside the reason, so that only what is wrong has to be typed again."""
+    page = client.post(f"{made.link('athlete', runner)}/{path}", data=form).text
+    assert page.count('role="alert"') == 1
+    for name, typed in form.items():
+        if name != "weekday":
+            assert re.search(rf'name="{name}"[^>]* value="{re.escape(typed)}"', page), name

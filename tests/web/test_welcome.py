@@ -73,7 +73,7 @@ def test_the_form_shows_what_is_known_and_the_browsers_language(
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"timezone": "Berlin"}, "“Berlin” is not a time zone such as Europe/Berlin"),
+        ({"timezone": "Berlin"}, "“Berlin” is not a time zone; write it like Europe/Berlin"),
         ({"at": "noon"}, "“noon” is not an hour of the day"),
         ({"distance": "far"}, "“far” is not a distance"),
         ({"distance": "-1"}, "“-1” is not a distance"),

@@ -101,8 +101,8 @@ def add_run(
     local = datetime.combine(day, start or time.min, tzinfo=ZoneInfo(athlete.timezone))
     try:
         at = local.astimezone(UTC)
-    except OverflowError as error:  # an end of the calendar
-        raise EditError(f"{day} is no day of a run") from error
+    except OverflowError:  # at an end of the calendar, which is refused below
+        at = local.replace(tzinfo=UTC)
     duration_s = None if minutes is None else minutes * 60
     if minutes is not None and not 0 < minutes <= _LONGEST_MINUTES:
         raise EditError(f"{minutes:g} minutes is no duration of a run")

@@ -1,6 +1,7 @@
 """The athlete's own page: what is known, what was mailed, what can be changed or downloaded."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -293,6 +294,8 @@ def athlete_page(
         },
         keys=keys,
         troubles=dict.fromkeys(_FORMS, "") | dict(troubles),
+        # What was typed into a form that is refused.
+        typed=defaultdict(str, {name: visit.form.one(name) for name in visit.form.fields}),
         listed=listed,
         # With full precision, so that saving it unchanged doesn't change the plan.
         race_distance=f"{athlete.race.distance_m / METRES_PER[athlete.units]:.8g}"
