@@ -233,7 +233,7 @@ def test_a_reason_is_said_in_the_readers_words() -> None:
     german, french = words("de"), words("fr")
     reason = "the run was 1 days ago (mail_within_days = 0)"
     assert plain(german.reason(reason)) == "der Lauf war vor 1 Tag"
-    assert plain(french.reason(reason)) == "la course remonte à 1 jour"
+    assert plain(french.reason(reason)) == "la course datait déjà de 1 jour à son arrivée"
     nested = "such a run can't be counted: it is dated in the future"
     assert (
         german.sentence(nested) == "So ein Lauf kann nicht zählen: sein Datum liegt in der Zukunft."
