@@ -59,7 +59,7 @@ WHERE athlete_id >= :first;
 INSERT INTO source_credential (athlete_id, source, account_id, encrypted, expires_at, scopes,
     version, connected_at, due_at, read_until, failures)
 SELECT id, 'strava', id, :sealed, now() + interval '9 days', '["activity:read_all"]', 1, now(),
-    now() + interval '9 days', now(), 0
+    now() + interval '20 hours', now(), 0
 FROM athlete WHERE id >= :first;
 
 -- Seen lately, or a weekly mail would wait for it to be read first.

@@ -235,7 +235,7 @@ def test_doctor_says_which_file_was_taken(here: Path) -> None:
     file.unlink()
     platform = here / ".config" / "easeback" / "easeback.toml"
     said = next(line for line in easeback("doctor", cwd=here).stdout.splitlines() if "file" in line)
-    assert "no file (looked for" in said
+    assert "none (looked for" in said
     assert str(file) in said
     assert str(platform) in said or os.uname().sysname != "Linux"
 
@@ -245,5 +245,5 @@ def test_verbose_says_that_there_is_no_file_and_where_it_was_looked_for(here: Pa
     file = here / "config" / "easeback.toml"
     file.unlink()
     said = easeback("athlete", "list", "--verbose", cwd=here).stderr
-    assert "settings: no file (looked for" in said
+    assert "settings: none (looked for" in said
     assert str(file) in said

@@ -439,7 +439,7 @@ def test_which_week_the_weekly_mail_tells_of_is_said(tmp_path: Path) -> None:
     assert "about the week that ended 7 days before" in added.stdout
     changed = easeback("athlete", "set", "Anna", "--weekly", "sun 18:00", cwd=tmp_path)
     assert "about the week that ends that day" in changed.stdout
-    assert "until that day" in easeback("athlete", "list", cwd=tmp_path).stdout
+    assert "ends that day" in easeback("athlete", "list", cwd=tmp_path).stdout
 
 
 def test_one_run_is_one_and_distances_are_rounded_as_in_mails(tmp_path: Path) -> None:

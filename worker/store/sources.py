@@ -187,9 +187,12 @@ class SourceRows(SourceEvents):
     def mend_clock(self, now: datetime, *, longest: timedelta) -> None:
         """Make due now what is due later than by any pause, because the clock ran ahead."""
         late, c = now + longest, _CREDENTIAL.c
-        times = (c.due_at, c.leased_until, c.looked_back_at, c.doubted_at)
-        again = {"due_at": now, "leased_until": None, "looked_back_at": None, "doubted_at": None}
-        self._update(_CREDENTIAL, self._is(_CREDENTIAL), or_(*(at > late for at in times)), **again)
+        again = {"due_at": now, "looked_back_at": None, "doubted_at": None}
+        standing = self._is(_CREDENTIAL), c.revoked_at.is_(None)
+        self._update(_CREDENTIAL, *standing, c.due_at > late, **again)
+        self._update(
+            _CREDENTIAL, *standing, c.due_at <= now, c.leased_until > late, leased_until=None
+        )
         self._update(_EVENT, self._is(_EVENT), _EVENT.c.due_at > late, due_at=now)
         of_file = self._is(_ACTIVITY), _ACTIVITY.c.file == _DUE, _ACTIVITY.c.file_due_at > late
         self._update(_ACTIVITY, *of_file, file_due_at=now)

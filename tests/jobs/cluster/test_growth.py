@@ -42,11 +42,16 @@ def people(app: App, first: int, last: int) -> None:
             text(
                 "INSERT INTO source_credential (athlete_id, source, account_id, encrypted, "
                 "expires_at, scopes, version, connected_at, due_at, read_back_to, failures) "
-                "SELECT id, 'strava', id, '', :later, '[]', 1, :now, :later, :long_ago, 0 "
+                "SELECT id, 'strava', id, '', :later, '[]', 1, :now, :soon, :long_ago, 0 "
                 "FROM athlete "
                 "ON CONFLICT DO NOTHING"
             ),
-            {"later": app.now + WEEK, "now": app.now, "long_ago": app.now - 90 * WEEK},
+            {
+                "later": app.now + WEEK,
+                "soon": app.now + timedelta(hours=20),
+                "now": app.now,
+                "long_ago": app.now - 90 * WEEK,
+            },
         )
         tx.connection.execute(
             text(

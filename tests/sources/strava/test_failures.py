@@ -195,6 +195,19 @@ class TestTrouble:
             looked_back_at = tx.source("strava").standing(athlete)["looked_back_at"]
         assert looked_back_at <= app.clock()
 
+    def test_a_worker_that_died_with_its_clock_ahead_holds_no_athlete(self, app: StravaApp) -> None:
+        """What it was asking for is asked again after the next housekeeping."""
+        athlete, account = app.connected()
+        app.turn()
+        ahead = app.clock() + 365 * DAY
+        with app.services.store.transaction() as tx:
+            tx.source("strava").lease(athlete, now=ahead, until=ahead + 10 * MINUTE)
+        app.service.diary.add(account, app.service.clock.step(DAY) - MINUTE)
+        app.turn()
+        app.service.clock.step(HOUR)
+        app.turn()
+        assert len(app.runs(athlete)) == 1
+
 
 class TestBackfill:
     def test_ten_athletes_with_three_years_each_without_a_429(self, past: StravaApp) -> None:
