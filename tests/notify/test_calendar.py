@@ -139,7 +139,7 @@ def test_numbers_fit_where_calendars_put_them() -> None:
     ("name", "language", "said"),
     [
         ("see somebody", "en", "see somebody first"),
-        ("see somebody", "de", "Lass erst jemanden danach sehen"),
+        ("see somebody", "de", "Lass es erst abklären"),
         ("unknown", "en", "too little history"),
         ("unknown", "de", "zu wenig Vorgeschichte"),
         ("rest", "en", "No long run is planned this week"),

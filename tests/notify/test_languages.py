@@ -232,11 +232,12 @@ def test_a_reason_is_said_in_the_readers_words() -> None:
     """With the right plural forms; an unknown reason is quoted and marked as English."""
     german, french = words("de"), words("fr")
     reason = "the run was 1 days ago (mail_within_days = 0)"
-    assert plain(german.reason(reason)) == "der Lauf war vor 1 Tag"
+    assert plain(german.reason(reason)) == "der Lauf war bei seiner Ankunft schon 1 Tag alt"
     assert plain(french.reason(reason)) == "la course datait déjà de 1 jour à son arrivée"
     nested = "such a run can't be counted: it is dated in the future"
     assert (
-        german.sentence(nested) == "So ein Lauf kann nicht zählen: sein Datum liegt in der Zukunft."
+        german.sentence(nested)
+        == "So ein Lauf kann nicht zählen (sein Datum liegt in der Zukunft)."
     )
     assert german.sentence("the moon is full") == "Näheres nur auf Englisch: „the moon is full“."
     assert words("en").sentence("the moon is full") == "The moon is full."
@@ -297,7 +298,7 @@ def test_a_language_of_the_operators_lacks_nothing(tmp_path: Path) -> None:
 def test_a_sentence_that_a_language_lacks_is_said_in_english() -> None:
     """The mail is sent; if English lacks it too, it's an error in the template."""
     german = words("de")
-    catalogue = Catalogue({"motto": "führt dich zurück"}, lambda: words("en"))
+    catalogue = Catalogue({"motto": "führt dich behutsam zurück"}, lambda: words("en"))
     assert catalogue.motto == german.motto
     assert catalogue.saved == "Saved."
     with pytest.raises(AttributeError, match="nobody"):

@@ -198,7 +198,7 @@ def test_it_is_told_in_german_too(watched: Instance, mira: Athlete) -> None:
         answer(client, watched, mira, "bone_point")
     (mail,) = mails(watched)
     assert mail["Subject"] == "Jemand hat ein Warnzeichen angekreuzt"
-    assert "Am Samstag, 21. Februar um 15:30 Uhr (Ortszeit) hat Mira" in said(mail)
+    assert "Am Samstag, 21. Februar, um 15:30 Uhr (Ortszeit) hat Mira" in said(mail)
 
 
 def test_who_is_forgotten_is_forgotten_in_the_outbox_too(
