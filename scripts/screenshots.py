@@ -9,6 +9,7 @@ mail. Pages that don't exist are skipped. Pictures use a palette, which makes th
 playwright, Pillow and a Chromium at /usr/bin/chromium (or in the environment's CHROMIUM).
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -126,4 +127,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "docs" / "images")
+    main(parser.parse_args().folder)
