@@ -58,7 +58,7 @@ def test_every_therapist_gets_one_beside_the_athletes_mail(copying: App) -> None
     english, german = by_recipient["vera@example.org"], by_recipient["wim@example.org"]
     assert english["X-Easeback-Kind"] == "notice"
     assert english["Subject"] == "A copy: one of your athletes was warned"
-    assert german["Subject"] == "Kopie: Eine Warnung ging hinaus"
+    assert german["Subject"] == "Kopie: Eine Warnung wurde verschickt"
     part = english.get_body(("plain",))
     assert part is not None
     text = " ".join(part.get_content().split())
