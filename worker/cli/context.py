@@ -1,6 +1,7 @@
 """What commands share: settings, store, services, clock, options, choice of athlete, output."""
 
 import difflib
+import gc
 import json
 import logging
 import os
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from worker.store import Store, Transaction
 
 log = logging.getLogger(__name__)
+
+_OBJECTS_BETWEEN_COLLECTIONS = 50_000
+"""More than Python's default: most of what a worker holds stays until it ends."""
 
 _DIGITS_OF_IDS = 18
 """Databases store no larger numbers."""
@@ -151,6 +155,7 @@ class CommandContext:
         """What the pipeline works with. The data folder and the database are created if missing."""
         from worker.app import build_services
 
+        gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
         services = build_services(
             self.settings, self.file, patient=patient, before_upgrade=self._copy
         )
