@@ -30,7 +30,6 @@ app = typer.Typer(
 )
 
 
-_OBJECTS_BETWEEN_COLLECTIONS = 1_000_000
 _GLOBAL_WITH_VALUE = "--config"
 _GLOBAL_FLAGS = frozenset({"--verbose", "--version"})
 
@@ -72,9 +71,6 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # Files are readable only by their owner, even if somebody else created data_dir.
     os.umask(0o077)
-    # What a command imports stays in memory until it ends, and a command that only reads ends
-    # before searching it for garbage would pay. Commands that work on set their own number.
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     status = run_command_line(sys.argv[1:])
     gc.freeze()
     sys.exit(status)
