@@ -106,6 +106,18 @@ def _provider_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _service_address(address: str) -> str:
+    parts = urlsplit(address)
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(address))
+    if not is_safe or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
+        # The value isn't shown, because it may contain a password.
+        raise ValueError(
+            "must be https:// with a host and perhaps a path, or http:// to this machine's "
+            "loopback; anywhere else credentials would go in the clear"
+        )
+    return address.rstrip("/")
+
+
 def _host(value: str) -> str:
     if not re.fullmatch(r"[^\s@/]*", value):
         raise ValueError(
@@ -168,6 +180,8 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 OpenAddress = Annotated[WebAddress, AfterValidator(_open_address)]
 ProviderAddress = Annotated[OpenAddress, AfterValidator(_provider_address)]
+ServiceAddress = Annotated[str, AfterValidator(_service_address)]
+"""The address of a service, in its section of the settings."""
 Host = Annotated[str, AfterValidator(_host)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Address = Annotated[str, AfterValidator(_address)]

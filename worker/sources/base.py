@@ -27,14 +27,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
-from urllib.parse import urlsplit
-
-from pydantic import AfterValidator
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from worker import __version__
 from worker.domain.models import Recording, SourceName
-from worker.setting_types import SourceSection, is_loopback
+from worker.setting_types import SourceSection
 from worker.sources import NotARun, Unreadable
 from worker.sources.rate_limit import RateLimit, asked_pause
 
@@ -161,22 +158,6 @@ Observe = Callable[[Mapping[str, str]], None]
 
 def ignore(_: Mapping[str, str]) -> None:
     """An `Observe` that does nothing, for callers that don't count calls."""
-
-
-def _service_address(address: str) -> str:
-    parts = urlsplit(address)
-    is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(address))
-    if not is_safe or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
-        # The value isn't shown, because it may contain a password.
-        raise ValueError(
-            "must be https:// with a host and perhaps a path, or http:// to this machine's "
-            "loopback; anywhere else credentials would go in the clear"
-        )
-    return address.rstrip("/")
-
-
-ServiceAddress = Annotated[str, AfterValidator(_service_address)]
-"""The address of a service, in its section of the settings."""
 
 
 class Source(ABC):

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from worker.domain.files import Snapshot
 from worker.domain.matching import plain_file_name
-from worker.domain.models import Athlete, Recording, Snapshot, SourceName, folder_name
+from worker.domain.models import Athlete, Recording, SourceName, folder_name
 from worker.domain.shown import printable
 from worker.setting_types import InboxSection
 from worker.sources import Reading, Unreadable

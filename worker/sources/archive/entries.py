@@ -23,7 +23,8 @@ from pathlib import Path
 
 from worker import __version__
 from worker.domain import matching
-from worker.domain.models import METRES_PER, Athlete, KnownEntry, Recording, SourceName
+from worker.domain.files import KnownEntry
+from worker.domain.models import METRES_PER, Athlete, Recording, SourceName
 from worker.sources import NotARun, NotRead, Reading, Unreadable
 from worker.sources.archive.manifest import File, Manifest, Table, as_text
 from worker.sources.folder import recordings

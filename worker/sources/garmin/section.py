@@ -3,8 +3,7 @@
 from datetime import timedelta
 from typing import ClassVar
 
-from worker.setting_types import Duration, SourceSection
-from worker.sources.base import ServiceAddress
+from worker.setting_types import Duration, ServiceAddress, SourceSection
 
 
 class GarminSection(SourceSection):

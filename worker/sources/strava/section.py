@@ -5,8 +5,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from worker.setting_types import Duration, Login, Secret, SourceSection
-from worker.sources.base import ServiceAddress
+from worker.setting_types import Duration, Login, Secret, ServiceAddress, SourceSection
 
 API_PAGE = "https://www.strava.com/settings/api"
 
