@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.small_stage import LONGEST_S, MIB, Stage, until, watched
 from simulators.recordings import run_file
-from worker.domain.models import FileVerdict
+from worker.domain.files import FileVerdict
 
 HOSTILE, GOOD = 3, 10
 ATTRIBUTES = 800_000

@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from sqlalchemy import insert, select
 
-from worker.domain.models import Athlete, Therapist
+from worker.domain.models import Athlete
+from worker.domain.practice import Therapist
 from worker.domain.rules import Rules
 from worker.links import Signer
 from worker.notify import Composer

@@ -22,7 +22,7 @@ from worker.pipeline.credentials import Connected
 from worker.pipeline.edits import exclude_run
 from worker.sources.base import Credential
 from worker.sources.strava.errors import REVOKED
-from worker.store import SourceState
+from worker.store.progress import SourceState
 from worker.web.context import PageError
 
 Answers = Iterator[tuple[str, Response]]

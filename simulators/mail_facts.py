@@ -12,21 +12,10 @@ from typing import Any
 
 from worker.domain.checkins import CheckIn
 from worker.domain.history import History
-from worker.domain.models import (
-    Athlete,
-    Finding,
-    Plan,
-    Race,
-    Run,
-    Season,
-    Signal,
-    Step,
-    Therapist,
-    Verdict,
-    Week,
-)
+from worker.domain.models import Athlete, Finding, Plan, Race, Run, Season, Signal, Verdict, Week
 from worker.domain.planner import plan, recovery
-from worker.domain.routine import parse_routines, prescribe
+from worker.domain.practice import Therapist
+from worker.domain.routine import Step, parse_routines, prescribe
 from worker.domain.rules import Rules
 from worker.notify import (
     AddressFacts,

@@ -6,9 +6,11 @@ from datetime import date, timedelta
 
 from simulators.web_instance import NOW, TODAY, WINTER, Instance, made_recording
 from worker.domain.checkins import CheckIn
-from worker.domain.models import Athlete, Finding, Race, Therapist
+from worker.domain.models import Athlete, Finding, Race
+from worker.domain.practice import Therapist
 from worker.sources.strava.errors import REVOKED
-from worker.store import SourceState, Transaction
+from worker.store import Transaction
+from worker.store.progress import SourceState
 
 NAMES = (
     "Anna Berger", "Bruno Keller", "Clara Winter", "David Stein", "Elena Moretti", "Felix Brandt",

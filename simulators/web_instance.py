@@ -18,7 +18,8 @@ from worker.domain.history import History
 from worker.domain.models import Athlete, Recording, SourceName
 from worker.domain.rules import Rules
 from worker.links import Signer
-from worker.store import SourceState, Store, StoredFinding, Transaction
+from worker.store import Store, StoredFinding, Transaction
+from worker.store.progress import SourceState
 from worker.web import WebContext, build_app
 from worker.web.pages import Pages
 from worker.web.rate_limiter import ClientRateLimiter

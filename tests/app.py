@@ -27,7 +27,8 @@ from worker.mail import SendError
 from worker.pipeline.deliver import Delivered, deliver
 from worker.pipeline.ingest import TakenIn, ingest, take_in_inbox
 from worker.pipeline.services import Services
-from worker.store import Change, OutboxMail
+from worker.store import Change
+from worker.store.outbox import OutboxMail
 
 __all__ = [
     "ADDED",

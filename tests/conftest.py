@@ -20,8 +20,7 @@ from tests.schemas import Schemas
 from tests.starts import started_by
 from worker.app import shipped_file
 from worker.config import InboxSection
-from worker.domain.models import Routine
-from worker.domain.routine import parse_routines
+from worker.domain.routine import Routine, parse_routines
 from worker.domain.rules import Rules
 from worker.links import Signer
 from worker.notify import Composer

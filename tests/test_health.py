@@ -11,11 +11,13 @@ import pytest
 from simulators.web_instance import Clock, instance
 from tests.app import NOW
 from tests.command import easeback
-from worker.domain.models import Athlete, Snapshot
+from worker.domain.files import Snapshot
+from worker.domain.models import Athlete
 from worker.health import CLOCK_TICK, WEB_TICK, Audience, check_health
 from worker.jobs.registry import all_jobs, patience_of
 from worker.pipeline.tick_names import AWAY_TICK, MAIL_TICK
-from worker.store import SourceState, Store, Transaction
+from worker.store import Store, Transaction
+from worker.store.progress import SourceState
 
 PATIENCE = patience_of(all_jobs(timedelta(seconds=5)))
 MINUTE = timedelta(minutes=1)

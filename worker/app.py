@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from worker.config import Settings, SettingsError, ca_file, folder, make_data_dir
 from worker.domain import routine
-from worker.domain.models import Routine, SourceName
+from worker.domain.models import SourceName
+from worker.domain.routine import Routine
 from worker.keys import read_keys
 from worker.links import Signer
 from worker.mail import Heard, MailboxMailer, Mailer, SmtpMailer

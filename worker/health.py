@@ -31,7 +31,8 @@ from enum import Flag, auto
 
 from worker.domain.shown import counted
 from worker.pipeline.tick_names import MAIL_TICK, SOURCE_PAUSE_TICK, away_services
-from worker.store import Tick, Transaction
+from worker.store import Transaction
+from worker.store.progress import Tick
 
 MADE_UP_TICK = "made-up clock"
 """Recorded among the ticks if the last worker ran by a simulated clock."""

@@ -11,6 +11,7 @@ import pytest
 from tests.command import easeback
 from tests.effort import calls_of
 from worker.cli.backtest import replay_runs
+from worker.cli.context import Styled
 from worker.cli.terminal_chart import weeks_chart
 from worker.domain.matching import believed_run, group
 from worker.domain.models import Run, Week
@@ -252,9 +253,13 @@ def weeks_of(*km: float, start: date = MONDAY) -> list[Week]:
     ]
 
 
+def lines(chart: Styled) -> list[str]:
+    return "".join(text for text, _ in chart).splitlines()
+
+
 def test_the_picture_rises_with_the_kilometres() -> None:
     """No bar for no run, a visible one for the least, the full height for the most."""
-    drawn = weeks_chart(weeks_of(0, 0.1, 24, 48), [], units="km", columns=80).plain.splitlines()
+    drawn = lines(weeks_chart(weeks_of(0, 0.1, 24, 48), [], units="km", columns=80))
     top, bottom = drawn[0], drawn[5]
     assert top.startswith("   48 km │")
     assert top.split("│")[1] == "         ██ "
@@ -268,13 +273,13 @@ def test_a_mark_stands_below_its_week() -> None:
         (MONDAY + timedelta(days=8), False),
         (MONDAY + timedelta(days=9), True),
     ]
-    drawn = weeks_chart(weeks_of(5, 6, 7), marks, units="km", columns=80).plain.splitlines()
+    drawn = lines(weeks_chart(weeks_of(5, 6, 7), marks, units="km", columns=80))
     assert drawn[7] == " " * 10 + "△  ▲     "
 
 
 def test_a_long_history_is_a_strip_a_year() -> None:
     """Each year begins at its own week."""
-    drawn = weeks_chart(weeks_of(*[20.0] * 150), [], units="mi", columns=80).plain.splitlines()
+    drawn = lines(weeks_chart(weeks_of(*[20.0] * 150), [], units="mi", columns=80))
     assert [line.split()[0] for line in drawn if line.split("│")[0].strip().isdigit()] == [
         "2024",
         "2025",
@@ -285,7 +290,7 @@ def test_a_long_history_is_a_strip_a_year() -> None:
 @pytest.mark.parametrize("columns", [38, 60, 80, 120, 200])
 def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
     """A narrow one gets half years; no week is lost."""
-    drawn = weeks_chart(weeks_of(*[20.0] * 150), [], units="km", columns=columns).plain.splitlines()
+    drawn = lines(weeks_chart(weeks_of(*[20.0] * 150), [], units="km", columns=columns))
     assert max(map(len, drawn)) <= columns
     bars = [line.split("│")[1].split() for line in drawn if "20 km" in line]
     width = len(bars[0][0]) if len(bars[0]) > 1 else 1

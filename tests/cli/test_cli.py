@@ -17,7 +17,7 @@ from icalendar import Calendar
 from tests.app import TODAY, run_file
 from tests.cli.answers import ANNA, is_one_line, read
 from tests.command import ROOT, easeback
-from worker.domain.models import Snapshot
+from worker.domain.files import Snapshot
 from worker.store import Store
 
 DAY = timedelta(days=1)

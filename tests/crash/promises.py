@@ -16,8 +16,9 @@ from tests.crash.launcher import End
 from tests.crash.runners import Answer, confirmed
 from tests.crash.sink import message_id
 from tests.crash.strava import Lost, Strava
-from worker.domain.models import Snapshot
-from worker.store import OutboxMail, Store
+from worker.domain.files import Snapshot
+from worker.store import Store
+from worker.store.outbox import OutboxMail
 
 _A_RUN = ("imported", "duplicate")
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.domain.models import Routine, Step
-from worker.domain.routine import RoutineError, parse_routines, prescribe
+from worker.domain.routine import Routine, RoutineError, Step, parse_routines, prescribe
 
 SHIPPED_TEXT = (Path(__file__).parents[2] / "config" / "routine.example.toml").read_text("utf-8")
 SHIPPED = parse_routines(SHIPPED_TEXT, name="config/routine.example.toml")

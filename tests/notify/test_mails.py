@@ -11,8 +11,9 @@ from simulators import mail_facts as made
 from simulators.mail_lint import lint, visible
 from simulators.mails import MAILS
 from worker.domain.checkins import CheckIn
-from worker.domain.models import Dial, Email, Finding, Race, Step, WeeklyHour
+from worker.domain.models import Dial, Email, Finding, Race, WeeklyHour
 from worker.domain.plan_change import PlanChange
+from worker.domain.routine import Step
 from worker.links import Signer
 from worker.mail import to_mime
 from worker.notify import Composer, Noticed

@@ -14,8 +14,7 @@ from simulators.mail_lint import lint
 from simulators.mails import MAILS
 from worker.app import UNUSED_KEYS, build_composer, read_routines
 from worker.config import Settings, SettingsError
-from worker.domain.models import Routine
-from worker.domain.routine import PICTURES
+from worker.domain.routine import PICTURES, Routine
 from worker.mail import to_mime
 from worker.notify import Composer
 from worker.notify.pictures import shipped_pictures

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tests.app import App
-from worker.domain.models import Snapshot
+from worker.domain.files import Snapshot
 from worker.sources.folder import Inbox
 
 

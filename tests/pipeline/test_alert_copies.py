@@ -7,12 +7,13 @@ import pytest
 
 from tests.app import NOW, TODAY, App, recording, steady
 from worker.domain.checkins import CheckIn
-from worker.domain.models import Athlete, Email, Therapist
+from worker.domain.models import Athlete, Email
+from worker.domain.practice import Therapist
 from worker.links import Signer
 from worker.notify import AlertCopyFacts, Composer
 from worker.pipeline.backup import mark_restored
 from worker.pipeline.edits import exclude_run
-from worker.store import OutboxMail
+from worker.store.outbox import OutboxMail
 
 
 @pytest.fixture

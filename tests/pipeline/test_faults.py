@@ -29,8 +29,8 @@ from worker.pipeline.forget import forget_athlete
 from worker.pipeline.housekeeping import tidy
 from worker.pipeline.weekly import queue_due_weeklies
 from worker.sources.base import SourceError
-from worker.store import Tick
 from worker.store.file_system import share_under
+from worker.store.progress import Tick
 
 MINUTE = timedelta(minutes=1)
 PATIENCE = {"inbox": timedelta(seconds=5), "deliver": timedelta(seconds=2)}

@@ -10,7 +10,7 @@ import pytest
 
 from tests.app import NOW, App, steady
 from tests.pipeline.test_housekeeping import vacuums
-from worker.domain.models import Snapshot
+from worker.domain.files import Snapshot
 from worker.pipeline.backup import back_up, copies
 from worker.pipeline.forget import forget_athlete
 from worker.pipeline.housekeeping import VACUUM_EVERY, tidy

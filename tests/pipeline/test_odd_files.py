@@ -14,7 +14,7 @@ from simulators.activity_files import fit_run
 from tests.app import NOW, TODAY, App, run_file
 from tests.nobody import nobody
 from tests.pipeline.looking import restarted
-from worker.domain.models import Snapshot
+from worker.domain.files import Snapshot
 from worker.pipeline.ingest import TakenIn
 from worker.setting_types import InboxSection
 from worker.sources.base import SourceError

@@ -16,7 +16,7 @@ from worker.domain.models import Athlete, Recording, Run, SourceName
 from worker.jobs.ticks import record_tick
 from worker.notify import Composer
 from worker.pipeline.ingest import FIRST_FILES, MAILED_TOGETHER, UNSUBSCRIBED, ingest
-from worker.store import Tick
+from worker.store.progress import Tick
 
 DAY = timedelta(days=1)
 SPIKE = recording(km=12.0)

@@ -14,7 +14,7 @@ import pytest
 from tests.app import TODAY, App, run_file
 from tests.nobody import nobody
 from tests.pipeline.looking import entry, restarted
-from worker.domain.models import Snapshot
+from worker.domain.files import Snapshot
 from worker.health import Audience, check_health
 from worker.pipeline.ingest import TakenIn
 from worker.setting_types import InboxSection

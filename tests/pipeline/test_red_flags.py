@@ -8,7 +8,8 @@ import pytest
 
 from tests.app import NOW, TODAY, App
 from worker.domain.checkins import CheckIn
-from worker.domain.models import Athlete, Therapist
+from worker.domain.models import Athlete
+from worker.domain.practice import Therapist
 from worker.pipeline.red_flags import tell_of_red_flags
 
 

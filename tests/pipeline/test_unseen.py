@@ -17,7 +17,7 @@ from worker.pipeline.sync import SourceSync
 from worker.pipeline.unseen import READS_FOR
 from worker.pipeline.weekly import queue_due_weeklies
 from worker.sources.base import SourceError
-from worker.store import SourceState
+from worker.store.progress import SourceState
 
 MONDAY = date(2026, 11, 23)
 SUNDAY = MONDAY - timedelta(days=1)

@@ -28,13 +28,13 @@ WRITES = {
     "connect.py:_connect_by_consent": "an address that we made",
     "context.py:print_json": "cleans",
     "context.py:print_table": "cleans",
+    "context.py:print_styled": "figures",
     "context.py:say": "cleans",
     "init.py": "shows what the operator just typed",
     "questions.py:say": "cleans",
     "open_page.py:open_page": "an address that we made",
     "plan.py:show_plan": "a calendar, which names nobody",
     "progress.py:advance": "counts",
-    "terminal_chart.py:print_weeks": "figures",
     "therapists.py:_print_link": "an address that we made",
 }
 

@@ -11,7 +11,7 @@ from worker.jobs.once import Pass, one_pass
 from worker.pipeline.deliver import deliver
 from worker.pipeline.services import Services
 from worker.pipeline.sync import SourceSync
-from worker.store import SourceState
+from worker.store.progress import SourceState
 
 
 @dataclass

@@ -7,7 +7,8 @@ import pytest
 from tests.app import App
 from worker.domain.models import Athlete
 from worker.pipeline.contact import ask_for_address, confirm_address, rename
-from worker.store import ADDRESS_WAITS, NameTakenError, Store
+from worker.store import NameTakenError, Store
+from worker.store.addresses import ADDRESS_WAITS
 
 NOW = datetime(2026, 11, 20, 18, tzinfo=UTC)
 

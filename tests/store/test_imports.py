@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 from tests.app import ADDED, NOW, TODAY, recording
-from worker.domain.models import Athlete, KnownEntry
+from worker.domain.files import KnownEntry
+from worker.domain.models import Athlete
 from worker.store import Store, Transaction
 
 

@@ -31,7 +31,8 @@ from tests.store import older
 from tests.store.older import DAY, THEN
 from worker.domain.models import Athlete
 from worker.sources.rate_limit import Limit, Spacing, Windows
-from worker.store import HEAD, SeenActivity, Store, StoreError, migrations
+from worker.store import HEAD, Store, StoreError, migrations
+from worker.store.source_base import SeenActivity
 from worker.store.tables import metadata
 
 

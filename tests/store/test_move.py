@@ -13,8 +13,9 @@ from sqlalchemy import select, text
 from tests.app import ADDED, NOW, TODAY, recording, steady
 from tests.command import easeback
 from worker.domain.models import Athlete
-from worker.store import MOVING, SourceState, Store, StoreError
+from worker.store import Store, StoreError
 from worker.store.move import Move
+from worker.store.progress import MOVING, SourceState
 from worker.store.tables import crew, metadata
 
 NAMES = ("Ann", "Ärzte Zürich", "ann-2", "Ben")

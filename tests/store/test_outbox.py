@@ -8,7 +8,8 @@ from sqlalchemy import update
 
 from tests.app import ADDED, NOW
 from worker.domain.models import Athlete, MailKind
-from worker.store import OutboxMail, Store, Transaction, tables
+from worker.store import Store, Transaction, tables
+from worker.store.outbox import OutboxMail
 
 MINUTE = timedelta(minutes=1)
 

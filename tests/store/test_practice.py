@@ -11,10 +11,12 @@ from simulators.practice import give_up_mail, queue_mail, warn
 from simulators.web_instance import NOW, TODAY
 from tests.counting import counted
 from worker.domain.checkins import CheckIn
-from worker.domain.models import Athlete, Recording, Therapist
-from worker.domain.practice import PracticeRow
-from worker.store import SourceState, Store, TherapistNameTakenError, Transaction
+from worker.domain.models import Athlete, Recording
+from worker.domain.practice import PracticeRow, Therapist
+from worker.store import Store, Transaction
+from worker.store.progress import SourceState
 from worker.store.tables import athlete as athlete_table
+from worker.store.therapists import TherapistNameTakenError
 
 ADDED = datetime(2026, 1, 5, 6, tzinfo=UTC)
 

@@ -10,15 +10,9 @@ from alembic.migration import MigrationContext
 from worker.domain.models import Athlete
 from worker.sources.polling import Standing
 from worker.sources.rate_limit import Limit, Windows
-from worker.store import (
-    DecryptError,
-    Encrypter,
-    SeenActivity,
-    SourceState,
-    Store,
-    StoreError,
-    Transaction,
-)
+from worker.store import DecryptError, Encrypter, Store, StoreError, Transaction
+from worker.store.progress import SourceState
+from worker.store.source_base import SeenActivity
 from worker.store.sources import STANDING
 from worker.store.tables import metadata
 

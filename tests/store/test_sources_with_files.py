@@ -8,7 +8,8 @@ import pytest
 
 from worker.domain.models import Athlete
 from worker.sources.rate_limit import Spacing
-from worker.store import SeenActivity, Store, Transaction
+from worker.store import Store, Transaction
+from worker.store.source_base import SeenActivity
 
 NOW = datetime(2026, 3, 2, 9, 7, tzinfo=UTC)
 DAY = timedelta(days=1)

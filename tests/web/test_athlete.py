@@ -21,7 +21,7 @@ from worker.domain.models import Athlete, Race, WeeklyHour
 from worker.domain.planner import plan
 from worker.domain.rules import Rules
 from worker.sources.garmin.client import Garmin, GarminSection
-from worker.store import SourceState
+from worker.store.progress import SourceState
 
 SETTINGS = {
     "wants": ["alert"],

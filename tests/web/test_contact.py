@@ -14,7 +14,7 @@ from worker.domain.models import Athlete
 from worker.pipeline.housekeeping import tidy_store
 from worker.pipeline.services import Services
 from worker.pipeline.welcome import queue_welcome
-from worker.store import OutboxMail
+from worker.store.outbox import OutboxMail
 
 OLD, NEW = "mira@example.org", "new@example.org"
 

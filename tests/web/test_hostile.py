@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from simulators.web_instance import Instance, run_winter
 from worker.domain.models import Athlete, Race
-from worker.store import SourceState
+from worker.store.progress import SourceState
 from worker.web.forms import read_form
 
 HOSTILE = (

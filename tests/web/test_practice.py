@@ -14,7 +14,7 @@ from simulators.web_instance import NOW, Instance, run_winter
 from worker.domain.models import Athlete
 from worker.notify.render import SHIPPED_LANGUAGES
 from worker.sources.strava.errors import REVOKED
-from worker.store import SourceState
+from worker.store.progress import SourceState
 from worker.web.practice import AT_ONCE
 
 PUBLIC = "https://easeback.example.org"

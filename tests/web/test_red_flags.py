@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 from simulators.mail_lint import lint
 from simulators.web_instance import Instance
 from worker.domain.checkins import RED_FLAGS
-from worker.domain.models import Athlete, Therapist
+from worker.domain.models import Athlete
+from worker.domain.practice import Therapist
 from worker.notify import Composer
 from worker.setting_types import MailSection
 

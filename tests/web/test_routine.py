@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 from simulators.web_instance import TODAY, Instance, instance, run_winter
 from tests.web import browsing
 from worker.domain.checkins import CheckIn
-from worker.domain.models import PAIN_AREAS, Athlete, Routine, Step
+from worker.domain.models import PAIN_AREAS, Athlete
+from worker.domain.routine import Routine, Step
 from worker.notify import Composer
 from worker.notify.pictures import ExercisePicture
 from worker.notify.render import SHIPPED_LANGUAGES

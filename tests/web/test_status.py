@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from simulators.web_instance import BASE_URL, NOW, PATIENCE, Instance
 from tests.command import ROOT
 from worker.domain.models import Athlete
-from worker.store import SourceState
+from worker.store.progress import SourceState
 from worker.web import build_app
 
 PUBLIC = "https://easeback.example.org"

@@ -222,7 +222,7 @@ def _print_result(
     from worker.cli.terminal_chart import print_weeks
 
     mailed = [(one.finding.day, one.mailed) for one in result.replayed]
-    print_weeks(command.console, result.weeks, mailed, units=units)
+    print_weeks(command, result.weeks, mailed, units=units)
     command.say()
     if result.replayed:
         command.print_table(

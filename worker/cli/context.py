@@ -21,8 +21,6 @@ from worker.cli.table import table_lines
 from worker.domain.shown import printable, printable_json
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from worker.config import Settings
     from worker.domain.models import Athlete
     from worker.links import Signer
@@ -36,6 +34,12 @@ _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 _DIGITS_OF_IDS = 18
 """Databases store no larger numbers."""
+
+
+_PIPED_COLUMNS = 160
+
+Styled = Sequence[tuple[str, str]]
+"""Pieces of text, each with its style in the words of `rich`, such as "bold red"."""
 
 
 class UsageError(Exception):
@@ -183,21 +187,21 @@ class CommandContext:
         for store in self._opened:
             store.close()
 
-    @cached_property
-    def console(self) -> "Console":
-        """Standard output for charts: coloured on a terminal, plain elsewhere."""
-        from rich.console import Console
+    @property
+    def chart_columns(self) -> int:
+        """The width of charts: the terminal's, or a wide one where output is piped."""
+        return shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPED_COLUMNS
 
-        is_terminal = sys.stdout.isatty()
-        # Piped charts must not be cut to the width of a terminal.
-        width = None if is_terminal else 160
-        return Console(
-            highlight=False,
-            soft_wrap=not is_terminal,
-            width=width,
-            emoji=False,
-            force_terminal=not is_plain(),
-        )
+    def print_styled(self, pieces: Styled) -> None:
+        """Print a drawing: coloured on a terminal, plain elsewhere."""
+        if is_plain():
+            typer.echo("".join(text for text, _ in pieces))
+            return
+        from rich.console import Console
+        from rich.text import Text
+
+        console = Console(highlight=False, emoji=False, force_terminal=True)
+        console.print(Text.assemble(*pieces), no_wrap=True, crop=False)
 
     def say(self, text: str = "") -> None:
         """Print a line for people, with control characters escaped."""

@@ -95,7 +95,7 @@ def _show_season(command: CommandContext, season: "SimulatedSeason", how: str) -
     weeks = counted(len(season.weeks), "week")
     command.say(f"{who.name}, made up, {how}: {ran} in {weeks}, km a week")
     command.say()
-    print_weeks(command.console, season.weeks, mailed, units=who.units)
+    print_weeks(command, season.weeks, mailed, units=who.units)
     command.say()
     for one in season.found:
         found = one.finding

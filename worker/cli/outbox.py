@@ -16,7 +16,8 @@ from worker.cli.context import (
 )
 
 if TYPE_CHECKING:
-    from worker.store import OutboxMail, Transaction
+    from worker.store import Transaction
+    from worker.store.outbox import OutboxMail
 
 BY_THE_OPERATOR = "held by the operator"
 
@@ -34,7 +35,7 @@ def list_outbox(
     as_json: JsonOption = False,
 ) -> None:
     """List mails that were not sent, with reasons."""
-    from worker.store import STATES_IN_WORDS
+    from worker.store.outbox import STATES_IN_WORDS
 
     command = command_of(context)
     with command.store.reading() as tx:
@@ -160,7 +161,7 @@ for _verb, _action in _ACTIONS.items():
 
 
 def _why_not(mail: "OutboxMail") -> str:
-    from worker.store import STATES_IN_WORDS
+    from worker.store.outbox import STATES_IN_WORDS
 
     if not mail.mime and mail.state == "dead":
         return f"mail {mail.id} was given up so long ago that its text is gone"

@@ -226,7 +226,7 @@ def _print_plan(
         Week(week.starts_on, week.week_m, len(week.easy_m), week.long_m, 0.0)
         for week in planned.weeks
     ]
-    print_weeks(command.console, [*done, *to_come], (), units=units, planned_from=starts_on)
+    print_weeks(command, [*done, *to_come], (), units=units, planned_from=starts_on)
     command.say(f"why: {planned.basis}")
 
 

@@ -175,7 +175,8 @@ def web_server(
     from worker.health import WEB_TICK
     from worker.jobs.registry import patience_of
     from worker.jobs.ticks import record_tick
-    from worker.store import StoreError, Tick
+    from worker.store import StoreError
+    from worker.store.progress import Tick
     from worker.web import WebServerError
 
     server = build_web_server(
@@ -304,7 +305,7 @@ def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption =
 
 def refuse_half_moved(services: "Services") -> None:
     """Raise `AttentionError` if the database has only a part of the data, after half a move."""
-    from worker.store import MOVING
+    from worker.store.progress import MOVING
 
     with services.store.reading() as tx:
         is_half = tx.progress.tick(MOVING) is not None

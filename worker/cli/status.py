@@ -9,12 +9,14 @@ import typer
 from worker import __version__
 from worker.cli.context import AttentionError, CommandContext, JsonOption, command_of, zulu
 from worker.domain.checkins import Reason, stop_of
-from worker.domain.models import Athlete, FileVerdict
+from worker.domain.files import FileVerdict
+from worker.domain.models import Athlete
 from worker.domain.shown import counted
 from worker.domain.weeks import local_day
 
 if TYPE_CHECKING:
-    from worker.store import State, Transaction
+    from worker.store import Transaction
+    from worker.store.outbox import State
 
 _REASONS: Mapping[Reason, str] = {
     "emergency": "a sign of an emergency",
@@ -140,7 +142,7 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
 
 def _athlete_status(tx: "Transaction", who: Athlete, now: datetime) -> dict[str, Any]:
     from worker.sources.sections import SECTIONS
-    from worker.store import SourceState
+    from worker.store.progress import SourceState
 
     number, last_at = tx.runs.count(who)
     stop = stop_of(tx.checkins.all(who), today=local_day(who, now))
@@ -235,7 +237,7 @@ def _print_status(command: CommandContext, report: dict[str, Any]) -> None:
 
 def _mail_in_words(outbox: Mapping[str, int]) -> str:
     """The number of mails by state; rare states only if there are any."""
-    from worker.store import STATES_IN_WORDS
+    from worker.store.outbox import STATES_IN_WORDS
 
     on_their_way = outbox["being_sent"] + outbox["awaiting_answer"]
     numbers: dict[State, int] = {

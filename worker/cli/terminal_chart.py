@@ -12,13 +12,12 @@ the same scale, so that seasons can be compared. If the output can't show block 
 characters are used.
 """
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from rich.console import Console
-from rich.text import Text
-
+from worker.cli.context import CommandContext, Styled
 from worker.domain.models import METRES_PER, Units, Week
 
 ONE_STRIP_WEEKS = 60
@@ -49,23 +48,23 @@ _PLAIN = _Glyphs(" .:#", "|", "+", "-", "^", "o", "~")
 
 
 def print_weeks(
-    console: Console,
+    command: CommandContext,
     weeks: Sequence[Week],
     warnings: Iterable[tuple[date, bool]],
     *,
     units: Units,
     planned_from: date = date.max,
 ) -> None:
-    """Print the chart in the width of the console; see `weeks_chart`."""
+    """Print the chart in the width of the terminal; see `weeks_chart`."""
     chart = weeks_chart(
         weeks,
         warnings,
         units=units,
-        columns=console.width,
-        encoding=console.encoding,
+        columns=command.chart_columns,
+        encoding=sys.stdout.encoding,
         planned_from=planned_from,
     )
-    console.print(chart, no_wrap=True, crop=False)
+    command.print_styled(chart)
 
 
 def weeks_chart(
@@ -76,7 +75,7 @@ def weeks_chart(
     columns: int,
     encoding: str = "utf-8",
     planned_from: date = date.max,
-) -> Text:
+) -> Styled:
     """The chart of these weeks, oldest first and without gaps, on a terminal of `columns` columns.
 
     `warnings` are days, each with whether a mail was sent about it. Weeks from `planned_from` on
@@ -89,15 +88,14 @@ def weeks_chart(
         by_week[starts_on] = by_week.get(starts_on, False) or mailed
     room = columns - _AXIS - 1
     most_m = max((week.distance_m for week in weeks), default=0.0) or 1.0
-    drawn = Text()
+    drawn: list[tuple[str, str]] = []
     strips = _strips(weeks, room=room)
     slots = max((offset + len(strip) for offset, strip in strips), default=1)
     pen = _Pen(glyphs, units, most_m, max(1, min(_WIDEST, room // slots)), planned_from)
     for offset, strip in strips:
         year = str(strip[0].starts_on.year) if len(strips) > 1 else ""
-        drawn.append_text(pen.strip(strip, by_week, offset=offset, title=year))
-    drawn.append_text(pen.legend())
-    return drawn
+        drawn += pen.strip(strip, by_week, offset=offset, title=year)
+    return [*drawn, *pen.legend()]
 
 
 def _strips(weeks: Sequence[Week], *, room: int) -> list[tuple[int, Sequence[Week]]]:
@@ -131,27 +129,28 @@ class _Pen:
 
     def strip(
         self, weeks: Sequence[Week], marks: dict[date, bool], *, offset: int, title: str
-    ) -> Text:
-        drawn = Text()
+    ) -> Styled:
+        drawn: list[tuple[str, str]] = []
         indent = " " * (offset * self.width)
         most = f"{self.most_m / METRES_PER[self.units]:.0f} {self.units}"
         labels = [most, title, *[""] * (_HEIGHT - 2)]
         for row, label in enumerate(labels):
-            drawn.append(f"{label:>{_AXIS - 1}} {self.glyphs.wall}{indent}", style="dim")
-            for week in weeks:
-                drawn.append(self._cell(week, row), style=_style(marks.get(week.starts_on)))
-            drawn.append("\n")
+            drawn.append((f"{label:>{_AXIS - 1}} {self.glyphs.wall}{indent}", "dim"))
+            drawn += [
+                (self._cell(week, row), _style(marks.get(week.starts_on))) for week in weeks
+            ]
+            drawn.append(("\n", ""))
         wide = (offset + len(weeks)) * self.width
-        drawn.append(" " * _AXIS + self.glyphs.corner + self.glyphs.floor * wide + "\n", "dim")
+        drawn.append((" " * _AXIS + self.glyphs.corner + self.glyphs.floor * wide + "\n", "dim"))
         margin = " " * (_AXIS + 1) + indent
         if any(week.starts_on in marks for week in weeks):
-            drawn.append(margin)
+            drawn.append((margin, ""))
             for week in weeks:
                 mailed = marks.get(week.starts_on)
                 glyph = {None: " ", True: self.glyphs.mailed, False: self.glyphs.found}[mailed]
-                drawn.append(glyph.ljust(self.width), style=_style(mailed))
-            drawn.append("\n")
-        drawn.append(margin + self._months(weeks) + "\n", style="dim")
+                drawn.append((glyph.ljust(self.width), _style(mailed)))
+            drawn.append(("\n", ""))
+        drawn.append((margin + self._months(weeks) + "\n", "dim"))
         return drawn
 
     def _cell(self, week: Week, row: int) -> str:
@@ -177,15 +176,18 @@ class _Pen:
                 line = f"{line:<{place}}{name} "
         return line.rstrip()
 
-    def legend(self) -> Text:
-        drawn = Text(" " * (_AXIS + 1))
+    def legend(self) -> Styled:
+        margin = " " * (_AXIS + 1)
         if self.planned_from < date.max:
-            return drawn.append(f"{self.glyphs.levels[-1]} run   {self.glyphs.planned} planned")
-        drawn.append(self.glyphs.mailed, style=_style(mailed=True))
-        drawn.append(" mailed   ")
-        drawn.append(self.glyphs.found, style=_style(mailed=False))
-        drawn.append(" only noticed")
-        return drawn
+            words = f"{self.glyphs.levels[-1]} run   {self.glyphs.planned} planned"
+            return [(margin + words, "")]
+        return [
+            (margin, ""),
+            (self.glyphs.mailed, _style(mailed=True)),
+            (" mailed   ", ""),
+            (self.glyphs.found, _style(mailed=False)),
+            (" only noticed", ""),
+        ]
 
 
 def _style(mailed: bool | None) -> str:

@@ -16,7 +16,7 @@ from worker.cli.context import (
     command_of,
 )
 from worker.domain.contact import checked_address, checked_name
-from worker.domain.models import Therapist
+from worker.domain.practice import Therapist
 
 if TYPE_CHECKING:
     from worker.store import Transaction

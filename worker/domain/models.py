@@ -5,10 +5,9 @@ Frozen values only. Distances are in metres, durations in seconds, instants are 
 """
 
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Literal, NamedTuple
+from typing import Literal
 
 Sport = Literal["run", "trail", "track", "treadmill", "virtual"]
 SourceName = str
@@ -86,22 +85,6 @@ class Athlete:
         return kind in self.wants and self.paused_at is None
 
 
-@dataclass(frozen=True, slots=True)
-class Therapist:
-    """A member of the practice, who sees every athlete.
-
-    `language` is "" if none was chosen. `link_id` identifies them in signed links; it changes when
-    older links are closed.
-    """
-
-    id: int
-    name: str
-    email: str
-    added_at: datetime
-    language: str = ""
-    link_id: str = ""
-
-
 def folder_name(name: str) -> str:
     """An athlete's name in the form by which folder names are compared.
 
@@ -158,46 +141,6 @@ class Recording:
     def key(self) -> str:
         """Identifies the recording among the athlete's: its source and external id."""
         return f"{self.source}:{self.external_id}"
-
-
-FileVerdict = Literal["waiting", "unread", "imported", "duplicate", "skipped", "failed"]
-
-
-class Snapshot(NamedTuple):
-    """A file of the inbox as one scan found it, and the result.
-
-    `path` is relative to the inbox. `scans` counts the consecutive scans that found the same size
-    and time. `reason` says why the file waits or has no run. `sha256` is the digest of its content,
-    or None for an archive or unread file. It is a tuple because each scan makes thousands.
-    """
-
-    path: str
-    size: int
-    mtime_ns: int
-    scans: int = 1
-    verdict: FileVerdict = "waiting"
-    reason: str = ""
-    athlete_id: int | None = None
-    sha256: str | None = None
-
-    def is_as_before(self, before: "Snapshot") -> bool:
-        """Whether the file's size and time are unchanged."""
-        return (self.size, self.mtime_ns) == (before.size, before.mtime_ns)
-
-
-@dataclass(frozen=True, slots=True)
-class KnownEntry:
-    """The result of one entry of an import: member `number` of the file with this `mark`.
-
-    `sha256` is the digest of the content of its run, or None if it isn't a run.
-    """
-
-    mark: str
-    number: int
-    name: str
-    verdict: FileVerdict
-    reason: str = ""
-    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,65 +313,6 @@ class Ceiling:
     week_done_m: float
     longest_window_m: float
     basis: str
-
-
-When = Literal["before", "after", "through the day"]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a routine, for pain in one of its `areas`, or for everybody if they are empty.
-
-    `picture` names a shipped picture, or a file in the routine's folder. `words` has its texts in
-    other languages, by language and field.
-    """
-
-    key: str
-    title: str
-    why: str
-    how: str
-    dose: str
-    when: tuple[When, ...]
-    areas: tuple[str, ...] = ()
-    not_when: str = ""
-    video: str = ""
-    picture: str = ""
-    words: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Routine:
-    """A therapist's set of steps, for pain in `areas` and findings from `severity` on."""
-
-    name: str
-    steps: tuple[Step, ...]
-    areas: tuple[str, ...] = ()
-    severity: int = 1
-
-
-RecoveryAction = Literal["walk", "rest", "easy", "review"]
-
-
-@dataclass(frozen=True, slots=True)
-class RecoveryDay:
-    """One of the days after an alert: what to do, and the most to run if it's a running day."""
-
-    day: date
-    action: RecoveryAction
-    at_most_m: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """The days after an alert, in metres.
-
-    `week_m` is the most to run on all days together; `next_long_m` is the longest run of the week
-    after them. Both are None if too little is known.
-    """
-
-    days: tuple[RecoveryDay, ...]
-    week_m: float | None
-    next_long_m: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from itertools import count, islice, zip_longest
 from math import ceil, inf
 from operator import attrgetter
 from statistics import median, median_low
-from typing import Final
+from typing import Final, Literal
 
 from worker.domain.checkins import CheckIn, advise
 from worker.domain.history import History, days_before, run_baseline, week_start
@@ -32,14 +32,13 @@ from worker.domain.models import (
     PlannedWeek,
     PlanState,
     Race,
-    Recovery,
-    RecoveryAction,
-    RecoveryDay,
     Session,
     WeekKind,
 )
 from worker.domain.rules import Rules
 from worker.domain.shown import counted, format_distance
+
+RecoveryAction = Literal["walk", "rest", "easy", "review"]
 
 _DAY: Final = timedelta(days=1)
 _WEEK: Final = timedelta(days=7)
@@ -54,6 +53,28 @@ _EASY_RUN_SLACK: Final = 0.01
 """Easy runs may be shortened by this share of one, to avoid another run."""
 _HALVINGS: Final = 10
 """Steps of the binary search for the growth, which find it to a ten-thousandth."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryDay:
+    """One of the days after an alert: what to do, and the most to run if it's a running day."""
+
+    day: date
+    action: RecoveryAction
+    at_most_m: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """The days after an alert, in metres.
+
+    `week_m` is the most to run on all days together; `next_long_m` is the longest run of the week
+    after them. Both are None if too little is known.
+    """
+
+    days: tuple[RecoveryDay, ...]
+    week_m: float | None
+    next_long_m: float | None
 
 
 def plan(

@@ -29,6 +29,22 @@ WARNED_WITHIN: Final = FORTNIGHT
 
 
 @dataclass(frozen=True, slots=True)
+class Therapist:
+    """A member of the practice, who sees every athlete.
+
+    `language` is "" if none was chosen. `link_id` identifies them in signed links; it changes when
+    older links are closed.
+    """
+
+    id: int
+    name: str
+    email: str
+    added_at: datetime
+    language: str = ""
+    link_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class BlindSource:
     """A source that fails; `since_at` is when it last worked, or None if it never did."""
 

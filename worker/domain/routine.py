@@ -8,10 +8,10 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple, TypeGuard, get_args
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, TypeGuard, get_args
 
-from worker.domain.models import LANGUAGE, PAIN_AREAS, Routine, Step, When
+from worker.domain.models import LANGUAGE, PAIN_AREAS
 from worker.domain.shown import printable
 
 _ROUTINE_KEYS = ("name", "areas", "severity", "step")
@@ -27,6 +27,40 @@ _SPOKEN = ("title", "why", "how", "dose", "not_when", "video")
 _LANGUAGE = re.compile(LANGUAGE)
 _NEEDED = ("key", "title", "how", "dose", "when")
 _LONGEST_TEXT = 600
+
+
+When = Literal["before", "after", "through the day"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a routine, for pain in one of its `areas`, or for everybody if they are empty.
+
+    `picture` names a shipped picture, or a file in the routine's folder. `words` has its texts in
+    other languages, by language and field.
+    """
+
+    key: str
+    title: str
+    why: str
+    how: str
+    dose: str
+    when: tuple[When, ...]
+    areas: tuple[str, ...] = ()
+    not_when: str = ""
+    video: str = ""
+    picture: str = ""
+    words: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Routine:
+    """A therapist's set of steps, for pain in `areas` and findings from `severity` on."""
+
+    name: str
+    steps: tuple[Step, ...]
+    areas: tuple[str, ...] = ()
+    severity: int = 1
 
 
 class Place(NamedTuple):

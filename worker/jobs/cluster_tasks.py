@@ -38,7 +38,8 @@ from worker.mail import Mailer
 from worker.metrics import timed_job
 from worker.pipeline.services import Clock, Services
 from worker.sources.base import SourceError
-from worker.store import Store, StoreError, Tick
+from worker.store import Store, StoreError
+from worker.store.progress import Tick
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,8 @@ from worker.jobs.registry import Job
 from worker.jobs.ticks import record_tick, trouble_of, unset_clock
 from worker.metrics import timed_job
 from worker.pipeline.services import Clock, Services
-from worker.store import StoreError, Tick
+from worker.store import StoreError
+from worker.store.progress import Tick
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from worker.pipeline.services import Services
 from worker.pipeline.tick_names import AWAY_TICK, MAIL_TICK, PAUSE_TICK, SOURCE_PAUSE_TICK
 from worker.sources.base import SourceError
 from worker.sources.sections import SECTIONS
-from worker.store import DELETED, FORGOTTEN, RESTORED, VACUUMED, StoreError, Tick
+from worker.store import StoreError
+from worker.store.progress import DELETED, FORGOTTEN, RESTORED, VACUUMED, Tick
 
 log = logging.getLogger(__name__)
 

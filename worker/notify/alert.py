@@ -11,17 +11,9 @@ from itertools import pairwise
 
 from worker.domain.checkins import CheckIn, advise
 from worker.domain.history import counted_m
-from worker.domain.models import (
-    Athlete,
-    Email,
-    Finding,
-    Recovery,
-    Run,
-    Season,
-    Step,
-    Verdict,
-    Week,
-)
+from worker.domain.models import Athlete, Email, Finding, Run, Season, Verdict, Week
+from worker.domain.planner import Recovery
+from worker.domain.routine import Step
 from worker.domain.rules import Rules
 from worker.domain.weeks import local_day
 from worker.notify.chart import Level, Picture, Span, blocks_picture, days_picture, ramps_picture

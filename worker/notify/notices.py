@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from worker.domain.checkins import EMERGENCIES, CheckIn, advise
-from worker.domain.models import Athlete, Email, Finding, Therapist
+from worker.domain.models import Athlete, Email, Finding
+from worker.domain.practice import Therapist
 from worker.domain.rules import Rules
 from worker.domain.weeks import local_day
 from worker.notify.render import Locale, Renderer, clean

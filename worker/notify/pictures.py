@@ -13,8 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from worker.domain.models import Step
-from worker.domain.routine import PICTURES
+from worker.domain.routine import PICTURES, Step
 
 _FOLDER = Path(__file__).parent / "templates" / "exercises"
 _LARGEST_FILE_BYTES = 5 * 2**20

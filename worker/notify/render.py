@@ -18,8 +18,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from worker.domain.models import METRES_PER, Athlete, Dial, Email, MailKind, Step, Units, When
-from worker.domain.routine import in_language
+from worker.domain.models import METRES_PER, Athlete, Dial, Email, MailKind, Units
+from worker.domain.routine import Step, When, in_language
 from worker.domain.rules import FRANDSEN_DAYS, FRANDSEN_OVER, Rules
 from worker.domain.shown import JOINERS
 from worker.domain.weeks import told_days_after

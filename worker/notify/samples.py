@@ -12,18 +12,17 @@ from worker.domain.models import (
     Plan,
     PlannedWeek,
     Race,
-    Recovery,
-    RecoveryDay,
     Run,
     Season,
     Signal,
-    Step,
-    Therapist,
     Verdict,
     Week,
     WeekKind,
-)  # fmt: skip
+)
 from worker.domain.plan_change import PlanChange, PlanChangeReason
+from worker.domain.planner import Recovery, RecoveryDay
+from worker.domain.practice import Therapist
+from worker.domain.routine import Step
 from worker.domain.rules import Rules
 from worker.notify.address import AddressFacts
 from worker.notify.alert import AlertFacts

@@ -10,8 +10,9 @@ from datetime import date, datetime, timedelta
 from statistics import fmean
 
 from worker.domain.checkins import CheckIn, advise
-from worker.domain.models import Athlete, Email, Finding, Plan, PlannedWeek, Step, Week
+from worker.domain.models import Athlete, Email, Finding, Plan, PlannedWeek, Week
 from worker.domain.plan_change import PlanChange
+from worker.domain.routine import Step
 from worker.domain.rules import Rules
 from worker.domain.weeks import local_day, since_first_run
 from worker.notify.chart import Level, Picture, weeks_picture

@@ -26,7 +26,8 @@ from worker.sources.base import (
     Unavailable,
 )
 from worker.sources.originals import EDITED_SHARE, with_file, without_file
-from worker.store import FileState, SeenActivity, StoreError, Transaction
+from worker.store import StoreError, Transaction
+from worker.store.source_base import FileState, SeenActivity
 
 log = logging.getLogger(__name__)
 

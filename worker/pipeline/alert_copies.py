@@ -7,7 +7,8 @@ from worker.domain.checkins import CheckIn
 from worker.domain.models import Athlete
 from worker.notify import AlertCopyFacts
 from worker.pipeline.services import Services, enqueue
-from worker.store import COPY_KEY, StoredFinding, Transaction
+from worker.store import StoredFinding, Transaction
+from worker.store.tables import COPY_KEY
 
 
 def queue_copies(

@@ -21,7 +21,8 @@ from worker.domain.shown import counted
 from worker.domain.weeks import local_day
 from worker.pipeline.services import Services
 from worker.setting_types import BackupSection
-from worker.store import RESTORED, StoreError, Transaction
+from worker.store import StoreError, Transaction
+from worker.store.progress import RESTORED
 from worker.store.restore import athletes_in
 
 log = logging.getLogger(__name__)

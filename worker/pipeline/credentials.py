@@ -37,7 +37,8 @@ from worker.sources.base import (
     SourceError,
 )
 from worker.sources.registry import SOURCES
-from worker.store import DELETED, SourceState, Transaction
+from worker.store import Transaction
+from worker.store.progress import DELETED, SourceState
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,9 @@ from worker.notify import NoticeFacts
 from worker.pipeline.services import Clock, Services, enqueue
 from worker.pipeline.tick_names import MAIL_TICK, PAUSE_TICK
 from worker.pipeline.welcome import WELCOME
-from worker.store import OutboxMail, StoreError, Tick, Transaction
+from worker.store import StoreError, Transaction
+from worker.store.outbox import OutboxMail
+from worker.store.progress import Tick
 
 log = logging.getLogger(__name__)
 

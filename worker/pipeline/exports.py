@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from worker.domain.files import KnownEntry, Snapshot
 from worker.domain.matching import same_run
-from worker.domain.models import Athlete, KnownEntry, Recording, Snapshot
+from worker.domain.models import Athlete, Recording
 from worker.sources import NotARun, Reading, Unreadable
 from worker.sources.archive.entries import Account, Entry
 from worker.sources.archive.manifest import Table, as_text

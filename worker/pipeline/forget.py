@@ -9,7 +9,7 @@ from worker.pipeline.credentials import give_everything_back
 from worker.pipeline.imports import FAILURES
 from worker.pipeline.services import Services
 from worker.pipeline.uploads import remove_uploads
-from worker.store import DELETED, FORGOTTEN
+from worker.store.progress import DELETED, FORGOTTEN
 
 _OTHERS = (
     FAILURES,

@@ -8,7 +8,8 @@ from worker.pipeline.backup import renew_backups
 from worker.pipeline.ingest import judge_overdue, judge_since
 from worker.pipeline.services import Services, for_each_due
 from worker.pipeline.webhooks import renew_webhook
-from worker.store import DELETED, DUE_AT_ONCE, FORGOTTEN, VACUUMED
+from worker.store import DUE_AT_ONCE
+from worker.store.progress import DELETED, FORGOTTEN, VACUUMED
 
 MAIL_KEPT_FOR = timedelta(days=30)
 VACUUM_EVERY = timedelta(days=1)

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from typing import Literal
 
-from worker.domain.models import Athlete, FileVerdict, KnownEntry
+from worker.domain.files import FileVerdict, KnownEntry
+from worker.domain.models import Athlete
 from worker.domain.weeks import local_day
 from worker.pipeline.exports import belonging
 from worker.pipeline.ingest import judge_overdue, reason_of, runs_in, verdict_of
 from worker.pipeline.services import Clock, Services
 from worker.sources.archive.entries import Entry, Recall
-from worker.store import SourceState
+from worker.store.progress import SourceState
 
 FAILURES = "import-failures.txt"
 """The list of what failed in the last import, below `data_dir`."""

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from worker.domain import detector, planner, routine
 from worker.domain.checkins import FORTNIGHT
+from worker.domain.files import FileVerdict, Snapshot
 from worker.domain.history import History
-from worker.domain.models import Athlete, FileVerdict, Finding, Recording, Snapshot, Verdict
+from worker.domain.models import Athlete, Finding, Recording, Verdict
 from worker.domain.weeks import local_day
 from worker.metrics import counters
 from worker.notify import AlertFacts
@@ -28,7 +29,8 @@ from worker.pipeline.services import Services, enqueue, for_each_due
 from worker.sources import NotARun, NotRead, Reading, Unreadable
 from worker.sources.formats.table_names import table_kind
 from worker.sources.formats.unpack import Member
-from worker.store import Change, SourceState, StoredFinding, Transaction
+from worker.store import Change, StoredFinding, Transaction
+from worker.store.progress import SourceState
 
 log = logging.getLogger(__name__)
 

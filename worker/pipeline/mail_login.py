@@ -23,7 +23,8 @@ from worker.mail import RECONNECT, SendError
 from worker.mail.mime import one_line
 from worker.setting_types import MailProvider, MailSection
 from worker.sources.base import SourceError
-from worker.store import DecryptError, Encrypter, Store, StoredMailLogin
+from worker.store import DecryptError, Encrypter, Store
+from worker.store.mail_login import StoredMailLogin
 
 _SPARE_S = 300.0
 """How long before its end a token is replaced, because sending a mail takes time."""

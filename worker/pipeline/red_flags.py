@@ -10,7 +10,8 @@ from worker.domain.models import Athlete
 from worker.domain.weeks import local_time
 from worker.notify import RedFlagFacts
 from worker.pipeline.services import Services, enqueue
-from worker.store import COPY_KEY, Transaction
+from worker.store import Transaction
+from worker.store.tables import COPY_KEY
 
 _KEY = "red flag"
 

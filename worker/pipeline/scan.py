@@ -11,12 +11,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import compress, islice
 
-from worker.domain.models import Athlete, Snapshot
+from worker.domain.files import Snapshot
+from worker.domain.models import Athlete
 from worker.domain.shown import counted
 from worker.pipeline.services import Services
 from worker.sources.base import SourceError
 from worker.sources.folder import UNLISTED, top_folder
-from worker.store import InboxFolder, Transaction
+from worker.store import Transaction
+from worker.store.files import InboxFolder
 
 log = logging.getLogger(__name__)
 

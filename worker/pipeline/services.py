@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from worker.domain.models import Athlete, Email, Routine, SourceName
+from worker.domain.models import Athlete, Email, SourceName
+from worker.domain.routine import Routine
 from worker.domain.rules import Rules
 from worker.links import Signer
 from worker.mail import Mailer, to_mime

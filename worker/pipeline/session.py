@@ -34,14 +34,9 @@ from worker.sources.bounded import first_of, within
 from worker.sources.polling import is_long_away
 from worker.sources.rate_limit import Purpose, RateLimit
 from worker.sources.registry import SOURCES
-from worker.store import (
-    DecryptError,
-    SeenActivity,
-    SourceState,
-    StoredCredential,
-    StoreError,
-    Transaction,
-)
+from worker.store import DecryptError, StoreError, Transaction
+from worker.store.progress import SourceState
+from worker.store.source_base import SeenActivity, StoredCredential
 
 log = logging.getLogger(__name__)
 

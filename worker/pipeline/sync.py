@@ -49,7 +49,8 @@ from worker.sources.base import (
 )
 from worker.sources.polling import Shown, Standing
 from worker.sources.rate_limit import next_day
-from worker.store import DUE_AT_ONCE, SourceState, Transaction
+from worker.store import DUE_AT_ONCE, Transaction
+from worker.store.progress import SourceState
 
 log = logging.getLogger(__name__)
 

@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from worker.domain.models import Athlete, Snapshot, SourceName, folder_name
+from worker.domain.files import Snapshot
+from worker.domain.models import Athlete, SourceName, folder_name
 from worker.domain.weeks import local_day
 from worker.notify import Unseen
 from worker.pipeline.services import Services
 from worker.sources.folder import UNLISTED, top_folder
 from worker.sources.registry import SOURCES
-from worker.store import StoredCredential, Transaction
+from worker.store import Transaction
+from worker.store.source_base import StoredCredential
 
 INBOX_TICK = "inbox"
 READS_FOR = timedelta(minutes=10)

@@ -24,15 +24,13 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from worker.domain.matching import FILES_PRECEDENCE
-from worker.domain.models import Athlete, SourceName
+from worker.domain.models import SourceName
 from worker.domain.rules import Rules
 from worker.store import high_water
-from worker.store.addresses import ADDRESS_WAITS, AddressChanges
-from worker.store.athletes import Athletes, CheckIns, NameTakenError
+from worker.store.athletes import NameTakenError
 from worker.store.encryption import DecryptError, Encrypter
 from worker.store.file_system import has_locks, without_locks
-from worker.store.files import Imports, InboxFiles, InboxFolder
-from worker.store.findings import Findings, StoredFinding
+from worker.store.findings import StoredFinding
 from worker.store.lock import (
     AdvisoryLock,
     FileLock,
@@ -46,60 +44,22 @@ from worker.store.lock import (
     overwritten_in_words,
     works_elsewhere,
 )
-from worker.store.mail_login import MailLogins, StoredMailLogin
-from worker.store.outbox import COPY_KEY, STATES_IN_WORDS, Outbox, OutboxMail, State
-from worker.store.practice import Practice
-from worker.store.progress import (
-    DELETED,
-    FORGOTTEN,
-    MOVING,
-    RESTORED,
-    VACUUMED,
-    LiveWorker,
-    LiveWorkers,
-    Progress,
-    SourceState,
-    Tick,
-)
-from worker.store.runs import Change, Runs, StoredRun
-from worker.store.source_base import FileState, SeenActivity, StoredCredential
-from worker.store.sources import SourceRows, credentials_of
+from worker.store.runs import Change, StoredRun
 from worker.store.tables import DUE_AT_ONCE
-from worker.store.therapists import Copies, TherapistNameTakenError, Therapists
+from worker.store.transaction import Transaction
 
 __all__ = [
-    "ADDRESS_WAITS",
-    "COPY_KEY",
-    "DELETED",
     "DUE_AT_ONCE",
-    "FORGOTTEN",
-    "MOVING",
-    "RESTORED",
-    "STATES_IN_WORDS",
-    "VACUUMED",
     "Change",
-    "Copies",
     "DecryptError",
     "Encrypter",
-    "FileState",
-    "InboxFolder",
-    "LiveWorker",
     "LockedError",
     "NameTakenError",
-    "OutboxMail",
-    "SeenActivity",
-    "SourceRows",
-    "SourceState",
-    "State",
     "Store",
     "StoreAddressError",
     "StoreError",
-    "StoredCredential",
     "StoredFinding",
-    "StoredMailLogin",
     "StoredRun",
-    "TherapistNameTakenError",
-    "Tick",
     "Transaction",
 ]
 
@@ -117,39 +77,6 @@ class StoreError(Exception):
 
 class StoreAddressError(StoreError):
     """`database_url` isn't the address of a database that Easeback supports."""
-
-
-class Transaction:
-    """The repositories of the store, over one connection.
-
-    `rules` define which runs are plausible, and `precedence` which source is believed first.
-    """
-
-    def __init__(
-        self, connection: Connection, rules: Rules, precedence: Mapping[SourceName, int]
-    ) -> None:
-        self.connection = connection
-        self.athletes = Athletes(connection)
-        self.checkins = CheckIns(connection)
-        self.addresses = AddressChanges(connection)
-        self.findings = Findings(connection)
-        self.imports = Imports(connection)
-        self.inbox = InboxFiles(connection)
-        self.mail_login = MailLogins(connection)
-        self.outbox = Outbox(connection)
-        self.practice = Practice(connection)
-        self.progress = Progress(connection)
-        self.runs = Runs(connection, rules, precedence)
-        self.therapists = Therapists(connection)
-        self.workers = LiveWorkers(connection)
-
-    def source(self, name: SourceName) -> SourceRows:
-        """The stored data of one service."""
-        return SourceRows(self.connection, name)
-
-    def credentials(self, athlete: Athlete) -> Mapping[SourceName, StoredCredential]:
-        """The athlete's credentials, by service."""
-        return credentials_of(self.connection, athlete)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
-"""The athletes, when their weekly mail is due, and their answers to check-ins."""
+"""The athletes, and when their weekly mail is due."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -11,12 +10,10 @@ from sqlalchemy import Row, Select, bindparam, func, insert, select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
-from worker.domain.checkins import CheckIn
 from worker.domain.models import Athlete, MailKind, Race, WeeklyHour, folder_name
 from worker.domain.weeks import NEARLY_THE_SAME, WeeklyDue, last_weekly_due, next_weekly_due
-from worker.store.progress import Progress
 from worker.store.repository import Repository
-from worker.store.tables import DUE_AT_ONCE, EARLY, checkin, departure, outbox, recording
+from worker.store.tables import DUE_AT_ONCE, EARLY, departure, outbox, recording
 from worker.store.tables import athlete as table
 
 if TYPE_CHECKING:
@@ -51,6 +48,8 @@ class Athletes(Repository):
         A change of settings loses no mail. A mail whose hour has passed is due at once, whether no
         worker was running or the athlete moved to a zone where the hour has passed.
         """
+        from worker.store.progress import Progress
+
         columns = _columns(athlete, after=now)
         due = last_weekly_due(athlete, now)
         last = Progress(self.connection).last_week(athlete)
@@ -243,32 +242,6 @@ class Athletes(Repository):
     ) -> tuple[Athlete, ...]:
         query = select(table).where(*where).order_by(by).limit(most)
         return tuple(map(_athlete, self._rows(query)))
-
-
-class CheckIns(Repository):
-    """The pain diary: one answer a day."""
-
-    def save(self, athlete: Athlete, answer: CheckIn, *, now: datetime) -> None:
-        """Save an answer; a second one on the same day replaces the first."""
-        self._upsert(checkin, [{**asdict(answer), "athlete_id": athlete.id, "answered_at": now}])
-        Athletes(self.connection).plan_changed(athlete, now=now)
-
-    def since(self, athlete: Athlete, day: date) -> tuple[CheckIn, ...]:
-        """The answers from `day` on, oldest first."""
-        rows = self.connection.execute(_checkins(), {"whose": athlete.id, "since": day})
-        return tuple(
-            CheckIn(row.day, row.feels, tuple(row.areas), row.level, tuple(row.flags))
-            for row in rows
-        )
-
-    def all(self, athlete: Athlete) -> tuple[CheckIn, ...]:
-        return self.since(athlete, date.min)
-
-
-@cache
-def _checkins() -> Select[Any]:
-    theirs = checkin.c.athlete_id == bindparam("whose"), checkin.c.day >= bindparam("since")
-    return select(checkin).where(*theirs).order_by(checkin.c.day)
 
 
 @cache

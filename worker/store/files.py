@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, delete, func, or_, select
 
-from worker.domain.models import Athlete, FileVerdict, KnownEntry, Snapshot
+from worker.domain.files import FileVerdict, KnownEntry, Snapshot
+from worker.domain.models import Athlete
 from worker.store.repository import Repository, from_row
 from worker.store.tables import DUE_AT_ONCE, import_piece, inbox_file, inbox_folder, unjudged
 from worker.store.tables import athlete as athlete_table

@@ -11,8 +11,8 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain.models import Athlete, Finding, Kind
 from worker.store import tables
-from worker.store.outbox import COPY_KEY, UNSENT_STATES
 from worker.store.repository import Repository
+from worker.store.tables import COPY_KEY, UNSENT_STATES
 
 _FINDING, _OUTBOX = tables.finding, tables.outbox
 _FIELDS = tuple(field.name for field in fields(Finding))

@@ -31,7 +31,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
-from worker.store import HEAD, MOVING, Store, StoreError
+from worker.store import HEAD, Store, StoreError
+from worker.store.progress import MOVING
 from worker.store.tables import athlete, metadata, tick
 
 ROWS_AT_ONCE = 1000

@@ -23,7 +23,7 @@ from worker.domain.models import Athlete, MailKind
 from worker.store import tables
 from worker.store.high_water import count_mail
 from worker.store.repository import Repository, from_row
-from worker.store.tables import EARLY, FULL_WORDS
+from worker.store.tables import EARLY, FULL_WORDS, UNSENT_STATES
 
 _OUTBOX = tables.outbox
 
@@ -48,12 +48,6 @@ EXPIRES_AFTER: Mapping[MailKind, timedelta] = {
     "notice": timedelta(hours=72),
 }
 """How long a mail is still worth sending."""
-
-COPY_KEY = "copy"
-"""The prefix of keys of alert copies: `copy:<finding>:<severity>:<therapist>`."""
-
-UNSENT_STATES: tuple[State, ...] = ("queued", "retry", "held", "dead")
-"""The states of mails that aren't being sent now, and may still be changed or removed."""
 
 _FIRST: tuple[MailKind, ...] = ("alert", "notice")
 _OVER: tuple[State, ...] = ("sent", "dropped")

@@ -2,7 +2,7 @@
 
 import secrets
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     JSON,
@@ -56,6 +56,17 @@ DUE_AT_ONCE = 500
 
 EARLY = timedelta(hours=3)
 """A time that is at least this much later than now was saved while the clock ran ahead."""
+
+COPY_KEY = "copy"
+"""The prefix of the outbox's keys of alert copies: `copy:<finding>:<severity>:<therapist>`."""
+
+UNSENT_STATES: tuple[Literal["queued", "retry", "held", "dead"], ...] = (
+    "queued",
+    "retry",
+    "held",
+    "dead",
+)
+"""The states of mails that aren't being sent now, and may still be changed or removed."""
 
 metadata = MetaData(
     naming_convention={

@@ -8,11 +8,11 @@ from datetime import datetime
 from sqlalchemy import insert, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from worker.domain.models import Athlete, Therapist, folder_name
-from worker.store.outbox import COPY_KEY, UNSENT_STATES
+from worker.domain.models import Athlete, folder_name
+from worker.domain.practice import Therapist
 from worker.store.repository import Repository, from_row
+from worker.store.tables import COPY_KEY, UNSENT_STATES, outbox
 from worker.store.tables import athlete as athlete_table
-from worker.store.tables import outbox
 from worker.store.tables import therapist as table
 
 

@@ -14,7 +14,8 @@ from worker.domain.weeks import local_day, past_weeks, since_first_run
 from worker.notify.render import Locale
 from worker.notify.weekly import week_chart
 from worker.pipeline.plans import stored_plan
-from worker.store import SourceState, StoredFinding, StoredRun, Transaction
+from worker.store import StoredFinding, StoredRun, Transaction
+from worker.store.progress import SourceState
 from worker.web.context import WebContext
 
 _WEEKS_SHOWN = 14

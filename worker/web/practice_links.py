@@ -9,7 +9,8 @@ from typing import Final
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from worker.domain.models import Athlete, Therapist
+from worker.domain.models import Athlete
+from worker.domain.practice import Therapist
 from worker.web.context import LOCALE, PageError, WebContext
 from worker.web.operator import require_operator
 from worker.web.visits import LINK, LINK_LIVES, Visit, page

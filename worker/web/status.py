@@ -18,7 +18,7 @@ from worker import __version__
 from worker.health import Audience, check_health, shown_ticks
 from worker.metrics import counters
 from worker.notify.render import Locale
-from worker.store import STATES_IN_WORDS, State
+from worker.store.outbox import STATES_IN_WORDS, State
 from worker.web.context import WebContext
 from worker.web.operator import is_operator, require_operator
 from worker.web.visits import Visit

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from worker.domain.models import Athlete
 from worker.notify.render import Locale
-from worker.store import ADDRESS_WAITS
+from worker.store.addresses import ADDRESS_WAITS
 from worker.web.context import LOCALE, PageError, Pool, WebContext, locale_of
 from worker.web.forms import Form, read_body, read_form
 

@@ -11,7 +11,7 @@ from tests.app import App, ScriptedMailer
 from tests.crash.servers import Server, own_server, programs
 from tests.draining import DrainingWorker
 from worker.config import InboxSection
-from worker.domain.models import Routine
+from worker.domain.routine import Routine
 from worker.domain.rules import Rules
 from worker.jobs.cluster import ClusterTiming
 from worker.jobs.cluster_tasks import install
