@@ -61,7 +61,7 @@ def print_weeks(
         warnings,
         units=units,
         columns=command.chart_columns,
-        encoding=sys.stdout.encoding,
+        encoding=sys.stdout.encoding or "utf-8",
         planned_from=planned_from,
     )
     command.print_styled(chart)
