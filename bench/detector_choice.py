@@ -25,6 +25,7 @@ GRID: dict[str, tuple[Any, ...]] = {
     "month_over": (1.4, 1.5, 1.6, 1.7, 1.8),
     "month_excess_m": (20_000.0, 30_000.0, 40_000.0),
     "month_min_m": (10_000.0, 20_000.0, 30_000.0),
+    "month_last_days": (7, 10, 14, 21, 28),
     "mail_month_days": (14, 21, 28, 42),
     "mail_familiar_days": (60, 75, 90, 120, 180),
     "mail_familiar_level": (0.5, 0.65, 0.75, 0.85),

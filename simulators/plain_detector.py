@@ -109,6 +109,7 @@ def _month(days: Days, day: date) -> bool:
         and largest_m >= 20_000 - _HAIR_M
         and month_m > 1.60 * largest_m + _HAIR_M
         and month_m - largest_m >= min(30_000, largest_m) - _HAIR_M
+        and days.sum_m(day, 14) > 0.80 * largest_m + _HAIR_M
     )
 
 

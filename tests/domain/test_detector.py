@@ -282,10 +282,19 @@ def test_a_months_rise_is_four_weeks_above_the_largest_four(
             136,
             "month_excess_m",
         ),
+        (
+            [
+                *every(4, 6_000, last=111),
+                *every(4, 20_000, first=112, last=120),
+                *every(4, 5_000, first=124, last=136),
+            ],
+            136,
+            "month_last_days",
+        ),
     ],
 )
 def test_each_gate_of_the_month_says_its_name(runs: list[Run], on: int, gate: str) -> None:
-    """History, a baseline, the factor, the metres."""
+    """History, a baseline, the factor, the metres, and a rise that is over."""
     held = signal(runs, on, "month")
 
     assert not held.fired

@@ -25,6 +25,7 @@ def test_the_defaults_are_the_published_ones() -> None:
     assert (rules.ramp_min_m, rules.ramp_excess_m) == (8000, 10_000)
     assert rules.ramp_severity_2_from == 1.60
     assert (rules.month_over, rules.month_days, rules.month_window_days) == (1.60, 28, 84)
+    assert rules.month_last_days == 14
     assert (rules.month_min_m, rules.month_excess_m, rules.month_history_days) == (
         20_000, 30_000, 84
     )  # fmt: skip

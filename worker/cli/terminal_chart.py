@@ -136,9 +136,7 @@ class _Pen:
         labels = [most, title, *[""] * (_HEIGHT - 2)]
         for row, label in enumerate(labels):
             drawn.append((f"{label:>{_AXIS - 1}} {self.glyphs.wall}{indent}", "dim"))
-            drawn += [
-                (self._cell(week, row), _style(marks.get(week.starts_on))) for week in weeks
-            ]
+            drawn += [(self._cell(week, row), _style(marks.get(week.starts_on))) for week in weeks]
             drawn.append(("\n", ""))
         wide = (offset + len(weeks)) * self.width
         drawn.append((" " * _AXIS + self.glyphs.corner + self.glyphs.floor * wide + "\n", "dim"))

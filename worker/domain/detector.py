@@ -5,7 +5,7 @@ Four rules, each a `Signal` with its numbers whether it fires or not:
 - `run`: a session longer than the longest of the weeks before it prepared for;
 - `return`: too far too soon after a break;
 - `ramp`: seven days above the largest seven of the weeks before them;
-- `month`: 28 days far above the largest 28 of the months before them.
+- `month`: 28 days far above the largest 28 of the months before them, and still rising.
 
 A signal that fires is a `Finding`. `worth_mailing` applies the mail budget and chooses the finding
 to mail now, if any. Baselines only use days before the day judged, so one more metre today never
@@ -104,14 +104,24 @@ def judge_day(history: History, day: date, *, rules: Rules, race: Race | None = 
 def _month(history: History, day: date, *, has_run: bool, rules: Rules) -> Signal:
     """Four weeks against the largest four before: a rise that continues after the first warning.
 
-    For low mileage, the rise in metres may be smaller: twice the baseline is enough.
+    For low mileage, the rise in metres may be smaller: twice the baseline is enough. The last two
+    weeks must be above the limit by themselves; otherwise the rise is over.
     """
     begin = day - timedelta(days=rules.month_days - 1)
     baseline = month_baseline(history, day, before=begin, rules=rules)
     excess_m = min(rules.month_excess_m, baseline.distance_m or 0.0)
     bounds = _Bounds(rules.month_over, 0.0, excess_m, (), COACH)
     month = _signal("month", history.sum_m(begin, day), baseline, has_run=has_run, bounds=bounds)
-    return replace(month, severity=2) if month.fired else month
+    if not month.fired or month.limit_m is None:
+        return month
+    last_m = history.sum_m(day - timedelta(days=rules.month_last_days - 1), day)
+    if last_m <= month.limit_m * rules.month_last_days / rules.month_days + TOLERANCE_M:
+        why = (
+            f"the last {counted(rules.month_last_days, 'day')} of it are inside the limit: "
+            f"{last_m:.0f} m (month_last_days = {rules.month_last_days})"
+        )
+        return replace(month, fired=False, severity=0, held_by=why)
+    return replace(month, severity=2)
 
 
 def too_little(history: History, day: date, *, rules: Rules) -> str | None:

@@ -145,6 +145,9 @@ class Rules:
         "four weeks above this many times the largest four of the window are a month's rise",
     )
     month_days: int = _rule(28, "d", COACH, "days summed up")
+    month_last_days: int = _rule(
+        14, "d", OURS, "the last days of those, which must be above the limit by themselves"
+    )
     month_window_days: int = _rule(
         84, "d", COACH, "days before those, searched for the largest sum"
     )
@@ -357,7 +360,7 @@ _RISING: Final = (
     ("return_break_days", "return_short_days", "return_medium_days", "return_whole_days"),
     ("return_long_share", "return_medium_share", "return_short_share"),
     ("ramp_days", "ramp_window_days"),
-    ("month_days", "month_window_days"),
+    ("month_last_days", "month_days", "month_window_days"),
     ("mail_every_days", "mail_forget_days"),
     ("season_volume_days", "season_year_days"),
     ("season_volume_days", "season_history_days"),
