@@ -65,19 +65,27 @@ def _run(days: Days, day: date) -> bool:
     )
 
 
-def _return(days: Days, day: date) -> bool:
-    known = days.ordered[: bisect_right(days.ordered, day)][-31:]
+def _break(days: Days, day: date, *, within: int) -> tuple[date, date, float] | None:
+    """The latest break: its last day before, its first day back, and the share it leaves."""
+    known = days.ordered[: bisect_right(days.ordered, day)][-within - 1 :]
     gaps = [
         (last, back)
         for last, back in pairwise(known)
-        if (back - last).days > 14 and (day - back).days < 30
+        if (back - last).days > 14 and (day - back).days < within
     ]
     if not gaps:
-        return False
+        return None
     last, back = gaps[-1]
-    before = days.before(last + timedelta(days=1), 60)
     off = (back - last).days - 1
-    share = 0.75 if off <= 28 else 0.50 if off <= 56 else 0.33
+    return last, back, 0.75 if off <= 28 else 0.50 if off <= 56 else 0.33
+
+
+def _return(days: Days, day: date) -> bool:
+    rest = _break(days, day, within=30)
+    if not rest:
+        return False
+    last, back, share = rest
+    before = days.before(last + timedelta(days=1), 60)
     reference = max([max(before) * share, *days.before(day, (day - back).days)])
     metres = max(days.by_day[day])
     return (
@@ -110,7 +118,19 @@ def _month(days: Days, day: date) -> bool:
         and month_m > 1.60 * largest_m + _HAIR_M
         and month_m - largest_m >= min(30_000, largest_m) - _HAIR_M
         and days.sum_m(day, 14) > 0.80 * largest_m + _HAIR_M
+        and not _is_left(days, day, month_m)
     )
+
+
+def _is_left(days: Days, day: date, month_m: float) -> bool:
+    """Whether a break left so much of the month before it, or may have: stray runs don't end it."""
+    rest = _break(days, day, within=56)
+    if not rest:
+        return False
+    last, _, share = rest
+    if len(days.before(last + timedelta(days=1), 60)) < 4:
+        return _break(days, last, within=60) is not None
+    return month_m <= 1.60 * share * days.sum_m(last, 28) + _HAIR_M
 
 
 RULES: dict[Kind, Callable[[Days, date], bool]] = {

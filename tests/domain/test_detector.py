@@ -299,3 +299,18 @@ def test_each_gate_of_the_month_says_its_name(runs: list[Run], on: int, gate: st
 
     assert not held.fired
     assert gate in str(held.held_by)
+
+
+@pytest.mark.parametrize(("back_m", "fires"), [(5_000, False), (6_000, True)])
+def test_a_third_of_the_month_before_a_long_break_is_no_rise(back_m: float, fires: bool) -> None:
+    """The weeks of the break count as zero, so any four weeks would be a rise above them.
+
+    Before it, 14 runs of 10 km; 0.33 of those, and 1.6 times that, are 74 km.
+    """
+    runs = [*every(2, 10_000, last=98), *every(2, back_m, first=175, last=215)]
+    month = signal(runs, 215, "month")
+
+    assert month.limit_m is not None
+    assert month.observed_m > month.limit_m
+    assert month.fired == fires
+    assert ("month_return_days" in str(month.held_by)) != fires

@@ -26,6 +26,7 @@ from worker.domain.history import (
     History,
     days_before,
     month_baseline,
+    month_left_m,
     ramp_baseline,
     return_baseline,
     run_baseline,
@@ -105,7 +106,8 @@ def _month(history: History, day: date, *, has_run: bool, rules: Rules) -> Signa
     """Four weeks against the largest four before: a rise that continues after the first warning.
 
     For low mileage, the rise in metres may be smaller: twice the baseline is enough. The last two
-    weeks must be above the limit by themselves; otherwise the rise is over.
+    weeks must be above the limit by themselves; otherwise the rise is over. After a break, whose
+    weeks count as zero, the month must also be above what the break left of the month before it.
     """
     begin = day - timedelta(days=rules.month_days - 1)
     baseline = month_baseline(history, day, before=begin, rules=rules)
@@ -119,6 +121,13 @@ def _month(history: History, day: date, *, has_run: bool, rules: Rules) -> Signa
         why = (
             f"the last {counted(rules.month_last_days, 'day')} of it are inside the limit: "
             f"{last_m:.0f} m (month_last_days = {rules.month_last_days})"
+        )
+        return replace(month, fired=False, severity=0, held_by=why)
+    left_m = month_left_m(history, day, rules=rules)
+    if left_m is not None and month.observed_m <= rules.month_over * left_m + TOLERANCE_M:
+        why = (
+            f"inside the limit above what the break left of the month before it, {left_m:.0f} m "
+            f"(month_return_days = {rules.month_return_days})"
         )
         return replace(month, fired=False, severity=0, held_by=why)
     return replace(month, severity=2)

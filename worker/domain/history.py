@@ -204,9 +204,14 @@ class History:
         unborn = min(max(0, born - begin), end - begin)
         return [0] * unborn + list(known) + [self._until_mm[-1]] * (missing - unborn)
 
-    def return_from(self, day: date, *, rules: Rules) -> Return | None:
-        """The return that a run on `day` would be part of, or None."""
-        return return_from(self._ordinals, day.toordinal(), rules=rules)
+    def return_from(
+        self, day: date, *, rules: Rules, watch_days: int | None = None
+    ) -> Return | None:
+        """The return that a run on `day` would be part of, or None.
+
+        It lasts for `watch_days` from the first run back, by default those of the return rule.
+        """
+        return return_from(self._ordinals, day.toordinal(), rules=rules, watch_days=watch_days)
 
 
 IN_THE_FUTURE = "it is dated in the future"
@@ -300,6 +305,18 @@ def month_baseline(history: History, day: date, *, before: date, rules: Rules) -
     )
 
 
+def month_left_m(history: History, day: date, *, rules: Rules) -> float | None:
+    """What a recent break has left of the month before it, in metres; None without such a break.
+
+    It is the share that the return rule leaves of the longest run.
+    """
+    back = history.return_from(day, rules=rules, watch_days=rules.month_return_days)
+    if back is None or back.runs_before < rules.return_min_runs:
+        return None
+    last = back.rest.last_run_on
+    return back.share * history.sum_m(last - timedelta(days=rules.month_days - 1), last)
+
+
 def _sum_baseline(
     history: History,
     window: tuple[date, date],
@@ -368,11 +385,12 @@ def breaks(
     )
 
 
-def return_from(ordinals: Sequence[int], day: int, *, rules: Rules) -> Return | None:
+def return_from(
+    ordinals: Sequence[int], day: int, *, rules: Rules, watch_days: int | None = None
+) -> Return | None:
     """Like `History.return_from`, for the sorted ordinals of days with runs."""
-    rests = breaks(
-        ordinals, day, min_days=rules.return_break_days, watch_days=rules.return_watch_days
-    )
+    watch_days = rules.return_watch_days if watch_days is None else watch_days
+    rests = breaks(ordinals, day, min_days=rules.return_break_days, watch_days=watch_days)
     if not rests:
         return None
     rest = _whole_break(ordinals, rests[0], rules=rules)

@@ -145,6 +145,12 @@ class Rules:
         "four weeks above this many times the largest four of the window are a month's rise",
     )
     month_days: int = _rule(28, "d", COACH, "days summed up")
+    month_return_days: int = _rule(
+        56,
+        "d",
+        OURS,
+        "for this long after a break, what the break left of the month before it is no rise either",
+    )
     month_last_days: int = _rule(
         14, "d", OURS, "the last days of those, which must be above the limit by themselves"
     )
