@@ -169,6 +169,11 @@ class Load:
             self._weeks_m[begin, weeks] = known
         return known
 
+    def weeks_run_m(self, begin: int, weeks: int) -> list[float]:
+        """The metres run in each of that many weeks before the day `begin`, oldest first."""
+        until_m = self._until_m(begin - weeks * WEEK_DAYS, begin)[::WEEK_DAYS]
+        return list(map(sub, until_m[1:], until_m))
+
     def longs_m(self, begin: int) -> list[float]:
         """The longest absorbed session of each of the four weeks before the day `begin`."""
         edges = range(begin - WEEKS_BEFORE * WEEK_DAYS, begin, WEEK_DAYS)

@@ -268,7 +268,9 @@ def _week(
     if target_m == inf:
         return _planned("build", begin, most_m, growth * long_m, load, inputs)
     if _easy_is_due(load, begin, rules):
-        week_m = rules.plan_easy_week_share * usual_m
+        # In a return, the usual week may be larger than any week since.
+        lately_m = max(load.weeks_m(begin, rules.plan_easy_after_weeks))
+        week_m = min(rules.plan_easy_week_share * usual_m, rules.plan_step_back_share * lately_m)
         return _planned("easy", begin, week_m, rules.plan_easy_long_share * long_m, load, inputs)
     kind: WeekKind = "build"
     share = load.long_share(begin)
@@ -340,9 +342,12 @@ def _held_back(load: Load, begin: int, inputs: _Inputs, rules: Rules) -> _HeldBa
 
 
 def _easy_is_due(load: Load, begin: int, rules: Rules) -> bool:
-    """Whether none of the last weeks was a step back from an earlier week and from the largest."""
+    """Whether none of the last weeks was a step back from an earlier week and from the largest.
+
+    By what was run: a long run that isn't absorbed in full makes no week easier.
+    """
     after = rules.plan_easy_after_weeks
-    weeks_m = load.weeks_m(begin, max(WEEKS_BEFORE, after + 1))
+    weeks_m = load.weeks_run_m(begin, max(WEEKS_BEFORE, after + 1))
     largest_m = max(weeks_m[-max(after, 2) :])
     return not any(
         weeks_m[place] <= rules.plan_step_back_share * min(largest_m, max(weeks_m[:place]))
