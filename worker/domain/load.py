@@ -115,21 +115,23 @@ class Load:
         begin = bisect_left(self.days, first)
         return self._absorbed_m[begin : bisect_left(self.days, end, lo=begin)]
 
-    def return_from(self, day: int) -> Return | None:
+    def return_from(self, day: int, *, watch_days: int | None = None) -> Return | None:
         """The return that a session on `day` would be part of, or None.
 
-        Most days don't follow a break, which is known without searching the days before.
+        It lasts for `watch_days` from the first run back, by default those of the return rule. Most
+        days don't follow a break, which is known without searching the days before.
         """
         rules = self.rules
+        watch_days = rules.return_watch_days if watch_days is None else watch_days
         end = bisect_right(self.days, day)
         is_break = end > 0 and day - self.days[end - 1] > rules.return_break_days
         if not is_break:
             if not self._returned_on:
                 return None
             back = bisect_right(self._returned_on, day)
-            if not back or self._returned_on[back - 1] <= day - rules.return_watch_days:
+            if not back or self._returned_on[back - 1] <= day - watch_days:
                 return None
-        return return_from(self.days, day, rules=rules)
+        return return_from(self.days, day, rules=rules, watch_days=watch_days)
 
     def reference_m(self, day: int) -> float | None:
         """The reference of a session on `day`, or None if it isn't part of a return."""
@@ -240,13 +242,14 @@ class Load:
         month, window = self.rules.month_days, self.rules.month_window_days
         until_m = self._until_m(begin - month - window + 1, begin + WEEK_DAYS)
         months_m = list(map(sub, until_m[month:], until_m))
+        after_break_m = self._month_after_break_m(begin + WEEK_DAYS - 1)
         most_m = inf
         for place in range(WEEK_DAYS):
             base_m = max(months_m[place : place + window - month + 1])
             is_old = begin + place - self._first_day >= self.rules.month_history_days
             if is_old and base_m >= self.rules.month_min_m:
                 done_m = months_m[place + window]
-                left_m = self._month_limit_m(base_m) - done_m
+                left_m = max(self._month_limit_m(base_m), after_break_m) - done_m
                 most_m = min(most_m, left_m * WEEK_DAYS / (place + 1))
         return max(most_m, self.rules.plan_easy_week_share * self.usual_m(begin))
 
@@ -255,6 +258,16 @@ class Load:
         rules = self.rules
         excess_m = min(rules.month_excess_m, base_m)
         return max(rules.month_over * base_m, base_m + excess_m) - STEP_M
+
+    def _month_after_break_m(self, day: int) -> float:
+        """The largest month up to `day` that a recent break makes no rise; 0 without a break."""
+        rules = self.rules
+        back = self.return_from(day, watch_days=rules.month_return_days)
+        if back is None or back.runs_before < rules.return_min_runs:
+            return 0.0
+        end = back.rest.last_run_on.toordinal() + 1
+        before_m = self._until_m(end - rules.month_days, end)[-1]
+        return rules.month_over * back.share * before_m - STEP_M
 
     def ramp_excess_m(self, runs: Sequence[tuple[int, float]]) -> float:
         """By how many metres seven days that end on a day of these runs exceed the limit of a ramp.
