@@ -244,16 +244,21 @@ def source_tasks(source: SourceName) -> tuple[AthleteTask, ...]:
             due=lambda services, now, most: dict.fromkeys(
                 due(SourceSync.of(services, source, lambda: now), most), ()
             ),
-            run=lambda services, athlete, _, clock: _unless_paused(
-                SourceSync.of(services, source, clock), athlete, run
+            run=lambda services, athlete, _, clock: run(
+                SourceSync.of(services, source, clock), athlete
             ),
             remote=True,
         )
 
     return (
         task("events", Urgency.ALERT, SourceSync.events_due, _handle_events),
-        task("poll", Urgency.NEWS, SourceSync.polls_due, SourceSync.poll),
-        task("history", Urgency.HISTORY, SourceSync.history_due, SourceSync.read_history),
+        task("poll", Urgency.NEWS, SourceSync.polls_due, _unless_paused(SourceSync.poll)),
+        task(
+            "history",
+            Urgency.HISTORY,
+            SourceSync.history_due,
+            _unless_paused(SourceSync.read_history),
+        ),
     )
 
 
@@ -263,11 +268,15 @@ def event_task(source: SourceName) -> AthleteTask:
 
 
 def _unless_paused(
-    sync: SourceSync, athlete: Athlete, run: Callable[[SourceSync, Athlete], object]
-) -> None:
-    """Run a queued task, except during an outage of its service; it stays due then."""
-    if not sync.is_paused():
-        run(sync, athlete)
+    run: Callable[[SourceSync, Athlete], object],
+) -> Callable[[SourceSync, Athlete], None]:
+    """A queued task that does nothing during an outage of its service; it stays due then."""
+
+    def run_unless_paused(sync: SourceSync, athlete: Athlete) -> None:
+        if not sync.is_paused():
+            run(sync, athlete)
+
+    return run_unless_paused
 
 
 def _handle_events(sync: SourceSync, athlete: Athlete) -> None:

@@ -3,15 +3,17 @@
 One pause applies to everybody who waits for such a service. `sources.polling` defines its length.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from worker.domain.models import SourceName
+from worker.domain.models import Athlete, SourceName
 from worker.pipeline.services import Services
 from worker.pipeline.tick_names import AWAY_TICK, SOURCE_PAUSE_TICK
 from worker.sources import polling
 from worker.sources.base import RateLimited, SourceError
 from worker.store import Transaction
+from worker.store.source_base import SeenActivity
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,18 @@ def is_paused(tx: Transaction, source: SourceName, now: datetime) -> bool:
     pause = tx.progress.tick(SOURCE_PAUSE_TICK.format(source))
     # A later pause is ignored: it was saved while the clock ran ahead.
     return pause is not None and now < pause.at <= now + polling.LAST_TRY_AGAIN
+
+
+def events_unless_paused(
+    tx: Transaction, source: SourceName, athlete: Athlete, now: datetime
+) -> Mapping[str, SeenActivity | None]:
+    """The athlete's due events with what is stored about each; none while `is_paused`.
+
+    In one statement, because there is an event for every change of a run.
+    """
+    pause = SOURCE_PAUSE_TICK.format(source)
+    events = tx.source(source).events_due
+    return events(athlete, now, pause=pause, longest=polling.LAST_TRY_AGAIN)
 
 
 def away_since(tx: Transaction, source: SourceName) -> datetime | None:

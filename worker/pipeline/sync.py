@@ -27,7 +27,15 @@ from worker.pipeline.activities import (
     read_files,
     save_activities,
 )
-from worker.pipeline.away import Outage, away_since, is_away, is_paused, note_away, note_back
+from worker.pipeline.away import (
+    Outage,
+    away_since,
+    events_unless_paused,
+    is_away,
+    is_paused,
+    note_away,
+    note_back,
+)
 from worker.pipeline.credentials import forget_source
 from worker.pipeline.services import Clock, ConnectedSource, Services
 from worker.pipeline.session import (
@@ -209,12 +217,12 @@ class SourceSync:
     def handle_events(self, athlete: Athlete) -> list[str]:
         """Follow all webhook events about one athlete; returns what somebody has to fix, in words.
 
-        Events are only a reason to ask the service. Raises `RateLimited`, and `Unavailable` during
-        an outage; events that weren't followed stay due.
+        Events are only a reason to ask the service. None are due during an outage. Raises
+        `RateLimited`, and `Unavailable` if an outage begins; events that weren't followed stay due.
         """
         client, store, now = self.connected.client, self.services.store, self.clock()
         with store.reading() as tx:
-            due = tx.source(client.name).events_due(athlete, now)
+            due = events_unless_paused(tx, client.name, athlete, now)
             # For a single activity, one call for it is enough.
             is_one = len(due) == 1 and _CREDENTIAL_TEST not in due
             is_connected = is_one or self._is_connected(tx, athlete)
@@ -231,7 +239,7 @@ class SourceSync:
         if len(named) > 1:
             troubles += self._spend_call(athlete, named, self._look_at_newest)
             with store.reading() as tx:
-                due = tx.source(client.name).events_due(athlete, now)
+                due = events_unless_paused(tx, client.name, athlete, now)
             named = [external_id for external_id in due if external_id != _CREDENTIAL_TEST]
             unknown = [external_id for external_id in named if due[external_id] is None]
             if len(unknown) > UNKNOWN_AT_ONCE:

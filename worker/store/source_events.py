@@ -6,7 +6,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import Select, Update, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import Select, Update, and_, bindparam, case, exists, func, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain.models import Athlete
@@ -18,6 +18,7 @@ from worker.store.tables import DUE_AT_ONCE
 _CREDENTIAL = tables.source_credential
 _ACTIVITY = tables.source_activity
 _EVENT = tables.source_event
+_TICK = tables.tick
 
 EVENTS_KEPT = 50
 """The most events of one athlete that wait."""
@@ -75,13 +76,17 @@ class SourceEvents(OfSource):
         gathered = _EVENT.c.tries == _GATHERED
         self._update(_EVENT, self._is(_EVENT), gathered, due_at=now, tries=0)
 
-    def events_due(self, athlete: Athlete, now: datetime) -> Mapping[str, SeenActivity | None]:
+    def events_due(
+        self, athlete: Athlete, now: datetime, *, pause: str = "", longest: timedelta = timedelta()
+    ) -> Mapping[str, SeenActivity | None]:
         """The external ids of the athlete's due events, with the stored state of each activity.
 
-        First the test of the credential, then known activities, then the newest.
+        First the test of the credential, then known activities, then the newest. None are due
+        before the time of the tick `pause`, if that is at most `longest` from now.
         """
+        given = {"whose": athlete.id, "service": self.source, "now": now}
         rows = self.connection.execute(
-            _events_due(), {"whose": athlete.id, "service": self.source, "now": now}
+            _events_due(), {**given, "pause": pause, "latest": now + longest}
         )
         return {
             row.told: None if row.external_id is None else from_row(SeenActivity, row)
@@ -144,7 +149,12 @@ class SourceEvents(OfSource):
 def _events_due() -> Select[Any]:
     due = _EVENT.c.due_at <= bindparam("now")
     told = _EVENT.c.external_id.label("told")
-    return _most_credible(told, *_ACTIVITY.c).where(theirs(_EVENT), _WAITS, due)
+    paused = exists().where(
+        _TICK.c.name == bindparam("pause"),
+        _TICK.c.at > bindparam("now"),
+        _TICK.c.at <= bindparam("latest"),
+    )
+    return _most_credible(told, *_ACTIVITY.c).where(theirs(_EVENT), _WAITS, due, ~paused)
 
 
 def _most_credible(*columns: ColumnElement[Any]) -> Select[Any]:
