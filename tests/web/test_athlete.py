@@ -383,3 +383,25 @@ def test_what_was_typed_into_a_refused_form_is_still_there(
     for name, typed in form.items():
         if name != "weekday":
             assert re.search(rf'name="{name}"[^>]* value="{re.escape(typed)}"', page), name
+
+
+@pytest.mark.parametrize("kind", ["athlete", "welcome"])
+def test_what_was_chosen_in_a_refused_form_is_still_chosen(
+    made: Instance, runner: Athlete, client: TestClient, kind: str
+) -> None:
+    """Only the time zone is wrong."""
+    choices = {"language": "fr", "units": "mi", "clock": "12", "week_starts": "sunday"}
+    choices["weekday"] = "tue"
+    form = {**choices, "timezone": "Berlin", "at": "06:45", "area": "knee", "wants": "weekly"}
+    path = "/settings" if kind == "athlete" else ""
+    page = client.post(made.link(kind, runner) + path, data=form).text
+
+    assert page.count('role="alert"') == 1
+    for name, choice in choices.items():
+        options = re.search(rf'<select id="{name}".*?</select>', page, re.DOTALL)
+        assert options
+        assert re.findall(r'value="([^"]*)"[^>]* selected', options[0]) == [choice]
+    assert re.findall(r'value="(\w+)" checked', page) == [
+        *(["weekly"] if kind == "athlete" else []), "knee",
+    ]  # fmt: skip
+    assert 'value="06:45"' in page

@@ -9,7 +9,7 @@ import logging
 from starlette.responses import Response
 
 from worker.pipeline.contact import confirm_address
-from worker.web.context import PageError, WebContext
+from worker.web.context import WebContext
 from worker.web.visits import LinkVisit
 
 log = logging.getLogger(__name__)
@@ -20,8 +20,8 @@ def show_address(web: WebContext, visit: LinkVisit) -> Response:
     with web.store.reading() as tx:
         waiting = tx.addresses.waiting(visit.athlete, now=visit.now)
     if waiting is None or waiting.code != visit.more.get("code"):
-        raise PageError(410)
-    return _page(web, visit, waiting.address, is_done=False)
+        return _over(web, visit)
+    return _page(web, visit, "asked", waiting.address)
 
 
 def save_address(web: WebContext, visit: LinkVisit) -> Response:
@@ -29,16 +29,24 @@ def save_address(web: WebContext, visit: LinkVisit) -> Response:
     with web.store.transaction() as tx:
         address = confirm_address(tx, visit.athlete, visit.more.get("code", ""), now=visit.now)
     if address is None:
-        raise PageError(410)
+        return _over(web, visit)
     log.info("web: athlete %(athlete)d confirmed a new address", {"athlete": visit.athlete.id})
-    return _page(web, visit, address, is_done=True)
+    return _page(web, visit, "done", address)
 
 
-def _page(web: WebContext, visit: LinkVisit, address: str, *, is_done: bool) -> Response:
+def _over(web: WebContext, visit: LinkVisit) -> Response:
+    """The link was used, or another address was saved since; which one isn't known any more."""
+    return _page(web, visit, "over", status=410)
+
+
+def _page(
+    web: WebContext, visit: LinkVisit, state: str, address: str = "", *, status: int = 200
+) -> Response:
     return web.pages.show(
         "address.html",
+        status=status,
         locale=visit.locale,
         address=address,
-        is_done=is_done,
+        state=state,
         here=web.pages.root + visit.request.scope["path"],
     )

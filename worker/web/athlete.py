@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from worker.domain.contact import ContactError
-from worker.domain.models import METRES_PER, PAIN_AREAS, WEEKDAYS
+from worker.domain.models import METRES_PER, PAIN_AREAS, WEEKDAYS, Athlete, MailKind
 from worker.domain.weeks import local_time, told_days_after
 from worker.pipeline.contact import ask_for_address, rename
 from worker.pipeline.credentials import connect_with_key, disconnect_athlete
@@ -37,6 +37,7 @@ from worker.web.fields import (
     race_in,
     row_id,
     start_of,
+    with_choices,
     with_settings,
 )
 from worker.web.pages import chosen, own_names
@@ -54,15 +55,24 @@ def show_athlete(web: WebContext, visit: LinkVisit) -> Response:
 
 def save_settings(web: WebContext, visit: LinkVisit) -> Response:
     """Save the settings in the form. A box that isn't ticked means no."""
-    form, wants = visit.form, visit.athlete.wants
     try:
-        changed = with_settings(visit.athlete, form, languages=web.pages.languages)
+        changed = with_settings(visit.athlete, visit.form, languages=web.pages.languages)
     except EditError as error:
         return athlete_page(web, visit, troubles={"settings": str(error)}, status=400)
-    wants = wants - set(CHOOSABLE) | set(chosen(form.all("wants"), CHOOSABLE))
     with web.store.transaction() as tx:
-        tx.athletes.change(replace(changed, wants=wants), now=visit.now)
+        tx.athletes.change(replace(changed, wants=_wants(visit)), now=visit.now)
     return _saved(web, visit, "web: athlete %(athlete)d changed settings")
+
+
+def _wants(visit: LinkVisit) -> frozenset[MailKind]:
+    """The wanted mails by the form, which has those that can be turned off."""
+    return visit.athlete.wants - set(CHOOSABLE) | set(chosen(visit.form.all("wants"), CHOOSABLE))
+
+
+def _asked(web: WebContext, visit: LinkVisit) -> Athlete:
+    """The athlete with what was chosen in the form."""
+    choices = with_choices(visit.athlete, visit.form, languages=web.pages.languages)
+    return replace(choices, wants=_wants(visit))
 
 
 def save_contact(web: WebContext, visit: LinkVisit) -> Response:
@@ -294,7 +304,8 @@ def athlete_page(
         },
         keys=keys,
         troubles=dict.fromkeys(_FORMS, "") | dict(troubles),
-        # What was typed into a form that is refused.
+        # What was chosen and typed in a form that is refused.
+        asked=_asked(web, visit) if "settings" in troubles else athlete,
         typed=defaultdict(str, {name: visit.form.one(name) for name in visit.form.fields}),
         listed=listed,
         # With full precision, so that saving it unchanged doesn't change the plan.

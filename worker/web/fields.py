@@ -80,8 +80,7 @@ def race_in(form: Form, units: Units) -> Race:
 def with_settings(athlete: Athlete, form: Form, *, languages: Sequence[str]) -> Athlete:
     """The athlete with the settings in the form, except for the wanted mails.
 
-    An unknown choice leaves its setting unchanged. Raises `EditError` for an invalid hour of the
-    weekly mail or time zone.
+    Raises `EditError` for an invalid hour of the weekly mail or time zone.
     """
     weekly, day, at = athlete.weekly, form.one("weekday"), form.one("at")
     if day or at:
@@ -90,9 +89,21 @@ def with_settings(athlete: Athlete, form: Form, *, languages: Sequence[str]) -> 
     timezone = form.one("timezone") or athlete.timezone
     if timezone != athlete.timezone:
         timezone = parsed(_zone, timezone, "a time zone")
+    choices = with_choices(athlete, form, languages=languages)
+    return replace(choices, timezone=timezone, weekly=weekly)
+
+
+def with_choices(athlete: Athlete, form: Form, *, languages: Sequence[str]) -> Athlete:
+    """The athlete with what was chosen from lists in the form, except for the wanted mails.
+
+    An unknown choice leaves its setting unchanged.
+    """
+    weekday = form.one("weekday")
+    weekly = athlete.weekly
+    if weekday in WEEKDAYS:
+        weekly = replace(weekly, weekday=WEEKDAYS.index(weekday))
     return replace(
         athlete,
-        timezone=timezone,
         units=next((one for one in METRES_PER if one == form.one("units")), athlete.units),
         clock=next((one for one in DIALS if one == form.one("clock")), athlete.clock),
         language=next((one for one in languages if one == form.one("language")), athlete.language),

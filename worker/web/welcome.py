@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from worker.domain.models import METRES_PER, PAIN_AREAS, WEEKDAYS
 from worker.pipeline.edits import EditError
 from worker.web.context import WebContext
-from worker.web.fields import DIALS, WEEK_STARTS, race_in, with_settings, zones
+from worker.web.fields import DIALS, WEEK_STARTS, race_in, with_choices, with_settings, zones
 from worker.web.pages import own_names
 from worker.web.visits import LINK, LinkVisit
 
@@ -72,10 +72,11 @@ def _page(web: WebContext, visit: LinkVisit, *, trouble: str = "", status: int =
         connects=[one.client.title for one in web.services.sources.values()],
         # Answers are kept if another one in the form is invalid.
         race={name: form.one(name) or value for name, value in known.items()},
+        asked=with_choices(athlete, form, languages=web.pages.languages) if trouble else athlete,
+        at=form.one("at"),
         zone=form.one("timezone") or athlete.timezone,
         zones=zones(),
         areas=PAIN_AREAS,
-        pain=form.all("area") if trouble else athlete.pain,
         weekdays=WEEKDAYS,
         week_starts=WEEK_STARTS,
         dials=DIALS,
