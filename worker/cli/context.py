@@ -159,6 +159,8 @@ class CommandContext:
         """What the pipeline works with. The data folder and the database are created if missing."""
         from worker.app import build_services
 
+        # What is imported by now is never searched for garbage.
+        gc.freeze()
         gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
         services = build_services(
             self.settings, self.file, patient=patient, before_upgrade=self._copy
