@@ -292,6 +292,22 @@ def tell_rounds(stage: Stage, rounds: Sequence[Round]) -> None:
         stage.say("\n".join(lines))
 
 
+def tell_medians(stage: Stage, rounds: Sequence[Round]) -> None:
+    """What a mail and a job cost each number of workers, in the median of their rounds."""
+    costs: dict[int, list[tuple[float, float]]] = {}
+    for one in rounds:
+        costs.setdefault(one.workers, []).append((one.mail_ms, one.job_ms))
+    (base_mail_ms, base_job_ms), *_ = medians = [
+        tuple(map(median, zip(*each, strict=True))) for each in costs.values()
+    ]
+    for workers, (mail_ms, job_ms) in zip(costs, medians, strict=True):
+        stage.say(
+            f"median of {len(costs[workers])}: {workers} worker(s): {mail_ms:.1f} ms a weekly mail "
+            f"(x{mail_ms / base_mail_ms:.2f}), {job_ms:.1f} ms an event's job "
+            f"(x{job_ms / base_job_ms:.2f})"
+        )
+
+
 def _shares(waits: Mapping[str, int]) -> str:
     every = sum(waits.values()) or 1
     ranked = sorted(waits.items(), key=lambda one: -one[1])
