@@ -4,7 +4,7 @@
     python bench/cluster.py --short    300 of them
     python bench/cluster.py --small    200 of them, 1, 2 and 4 workers, an event each and none calm
     python bench/cluster.py --small --busy   the same, with every core kept busy in each round
-    python bench/cluster.py --small --busy --rounds 4   each number of workers four times, in turns
+    python bench/cluster.py --small --busy --workers 1,2,4,1   the last one again
 
 Everything runs on this machine: PostgreSQL, the workers, the web server, a mail sink and a
 simulated Strava without limits. For each number of workers, all weekly mails fall due at once; then
@@ -49,8 +49,7 @@ def main() -> int:
         tell_size(stage, "after loading")
         tell_reads(stage, few, many)
         tell_jobs(stage)
-        turns = enumerate(plan.workers * options.rounds)
-        rows = [one_round(stage, number, count) for number, count in turns]
+        rows = [one_round(stage, number, count) for number, count in enumerate(plan.workers)]
         tell_rounds(stage, rows)
         tell_medians(stage, rows)
         tell_size(stage, "after all rounds")
@@ -62,7 +61,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="300 athletes, 1 and 2 workers")
     parser.add_argument("--small", action="store_true", help="200 athletes; what a job costs")
     parser.add_argument("--busy", action="store_true", help="keep every core busy in each round")
-    parser.add_argument("--rounds", type=int, default=1, help="how often, in turns (1 to 20)")
     parser.add_argument("--athletes", type=int)
     parser.add_argument("--events", type=int)
     parser.add_argument("--workers", type=lambda told: tuple(map(int, told.split(","))))
