@@ -192,7 +192,7 @@ def operators_pages(made: Instance) -> Answers:
     with made.client() as client:
         yield "status, not begun", client.get("/status")
         with made.store.transaction() as tx:
-            for name in made.web.ticks:
+            for name in made.web.patience:
                 tx.progress.ticked(name, at=NOW, trouble=None)
         yield "status, well", client.get("/status")
         add_thirty(made)

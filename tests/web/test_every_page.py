@@ -1,13 +1,13 @@
 """Every page in each of its states and languages on a phone, including error pages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
 from starlette.testclient import TestClient
 
-from simulators.every_page import everything
+from simulators.every_page import everything, operators_pages
 from simulators.web_instance import Instance
 from tests.web import browsing
 from worker.notify.render import SHIPPED, SHIPPED_LANGUAGES
@@ -36,18 +36,34 @@ def test_everybody_can_use_it(
     made: Instance, client: TestClient, phone: Page, language: str
 ) -> None:
     """axe-core finds nothing, and no line overflows. Colours don't depend on the language."""
-    axe = browsing.axe_source()
     client.headers["accept-language"] = language
-    wrong, seen = [], 0
-    for name, answer in everything(made, client, language):
-        if not answer.headers.get("content-type", "").startswith("text/html"):
-            continue
-        seen += 1
-        phone.set_content(answer.text.replace("</head>", f"<style>{STYLE}</style></head>"))
+    pages = [
+        (name, answer.text)
+        for name, answer in everything(made, client, language)
+        if answer.headers.get("content-type", "").startswith("text/html")
+    ]
+    assert len(pages) > 60
+    assert faults(phone, pages, in_each_scheme=language == "en") == []
+
+
+def test_the_operator_can_use_theirs(made: Instance, phone: Page) -> None:
+    """It is in English only."""
+    pages = [(name, answer.text) for name, answer in operators_pages(made)]
+    assert len(pages) == 3
+    assert faults(phone, pages, in_each_scheme=True) == []
+
+
+def faults(
+    phone: Page, pages: Sequence[tuple[str, str]], *, in_each_scheme: bool
+) -> list[tuple[str, object]]:
+    """What is wrong with pages, by their names."""
+    axe = browsing.axe_source()
+    look = browsing.violations_in_each_scheme if in_each_scheme else browsing.violations
+    wrong: list[tuple[str, object]] = []
+    for name, text in pages:
+        phone.set_content(text.replace("</head>", f"<style>{STYLE}</style></head>"))
         phone.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-        look = browsing.violations_in_each_scheme if language == "en" else browsing.violations
         wrong += [(name, fault) for fault in look(phone, axe)]
         if phone.evaluate("document.documentElement.scrollWidth") > PHONE["width"]:
             wrong.append((name, "wider than the screen"))
-    assert seen > 60
-    assert wrong == []
+    return wrong
