@@ -3,20 +3,27 @@
 import asyncio
 import json
 import multiprocessing
-import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from sqlalchemy import text
 
-from bench.cluster_stage import SUBSCRIPTION, WEBHOOK, Stage, busy_cores, process, wait
+from bench.cluster_stage import (
+    SUBSCRIPTION,
+    WEBHOOK,
+    Loops,
+    Stage,
+    busy_cores,
+    process,
+    wait,
+    worked_ms,
+)
 
 CALM_PER_S = 20
 IDLE_S = 5
@@ -53,6 +60,9 @@ class Round:
     idle_ms_s: float = 0.0
     mail_ms: float = 0.0
     job_ms: float = 0.0
+    mail_pace: float = 0.0
+    job_pace: float = 0.0
+    loops: Loops = field(default_factory=Loops)
     waits: Counter[str] = field(default_factory=Counter)
     pids: list[int] = field(default_factory=list)
 
@@ -61,19 +71,19 @@ def one_round(stage: Stage, number: int, workers: int) -> Round:
     done = Round(workers)
     with ExitStack() as crew:
         if stage.plan.keeps_busy:
-            crew.enter_context(busy_cores())
+            done.loops = crew.enter_context(busy_cores())
         crew.enter_context(process(stage, "--web"))
         done.pids = [crew.enter_context(process(stage, "--worker")) for _ in range(workers)]
         wait(lambda: stage.one("SELECT count(*) FROM crew WHERE seen_at > now() - interval '9 s'")
               == workers + 1, 90)  # fmt: skip
         if stage.plan.is_warm:
-            warming = Round(workers, pids=done.pids)
+            warming = Round(workers, pids=done.pids, loops=done.loops)
             _monday(stage, warming)
             _storm(stage, warming, FIRST_STORM + number)
         time.sleep(IDLE_S)  # each worker checks every job once when it joins
-        before_ms = _worked_ms(done)
+        before_ms = worked_ms(done.pids)
         time.sleep(IDLE_S)
-        done.idle_ms_s = (_worked_ms(done) - before_ms) / IDLE_S
+        done.idle_ms_s = (worked_ms(done.pids) - before_ms) / IDLE_S
         _monday(stage, done)
         _webhooks(stage, done, number)
         done.connections = stage.one(
@@ -91,11 +101,12 @@ def _monday(stage: Stage, done: Round) -> None:
     due = (now // 30 + 1) * 30 + (30 if now % 30 > 20 else 0)
     stage.do("UPDATE athlete SET next_weekly_at = to_timestamp(:due)", due=due)
     time.sleep(max(0.0, due - time.time()))
-    before_ms = _worked_ms(done)
+    before_ms, before = worked_ms(done.pids), done.loops.done()
     with _sampled(stage, done):
         wait(lambda: stage.mails.count >= stage.plan.athletes, 3600)
-    spent_ms = _worked_ms(done) - before_ms - done.idle_ms_s * (stage.mails.last_at - due)
+    spent_ms = worked_ms(done.pids) - before_ms - done.idle_ms_s * (stage.mails.last_at - due)
     done.mail_ms = spent_ms / stage.mails.count
+    done.mail_pace = _pace(done.loops, before)
     done.mails, done.mails_s = stage.mails.count, stage.mails.last_at - due
     stage.say(f"\n{done.workers} worker(s): {done.mails:,} weekly mails in {done.mails_s:.1f} s, "
               f"{done.mails / done.mails_s:.1f} a second")  # fmt: skip
@@ -118,27 +129,25 @@ def _storm(stage: Stage, done: Round, round_number: int) -> None:
     order = [event_about(1 + n % stage.plan.athletes, round_number=round_number)
              for n in range(stage.plan.events)]  # fmt: skip
     watch = _Watch(stage)
-    began, before_ms = time.time(), _worked_ms(done)
+    began, before_ms, before = time.time(), worked_ms(done.pids), done.loops.done()
     with _sampled(stage, done):
         done.answered_ms = asyncio.run(_post(port, order, per_s=None, watch=watch))
         done.posted_s = time.time() - began
         _until_done(stage, watch, order)
     done.storm_s = time.time() - began
-    spent_ms = _worked_ms(done) - before_ms - done.idle_ms_s * done.storm_s
+    spent_ms = worked_ms(done.pids) - before_ms - done.idle_ms_s * done.storm_s
     done.job_ms = spent_ms / max(watch.there, 1)
+    done.job_pace = _pace(done.loops, before)
     done.storm_ms = watch.took_ms()
     done.jobs = watch.there
     stage.say(f"  {len(order):,} events answered in {done.posted_s:.1f} s, "
               f"{watch.there:,} runs there after {done.storm_s:.1f} s")  # fmt: skip
 
 
-def _worked_ms(done: Round) -> float:
-    """The processor time of all workers since their start, in milliseconds."""
-    ticks = 0
-    for pid in done.pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks * 1000 / os.sysconf("SC_CLK_TCK")
+def _pace(loops: Loops, before: tuple[int, float]) -> float:
+    """How much the loops counted since then, for each millisecond of theirs; 0 without loops."""
+    (counted, spent_ms), (counted_before, before_ms) = loops.done(), before
+    return (counted - counted_before) / (spent_ms - before_ms) if loops.pids else 0.0
 
 
 @contextmanager
@@ -293,18 +302,30 @@ def tell_rounds(stage: Stage, rounds: Sequence[Round]) -> None:
 
 
 def tell_medians(stage: Stage, rounds: Sequence[Round]) -> None:
-    """What a mail and a job cost each number of workers, in the median of their rounds."""
+    """What a mail and a job cost each number of workers, in the median of their rounds.
+
+    If the cores were kept busy, the milliseconds are those of cores at the pace of the first round:
+    a rented core isn't always as fast.
+    """
+    base = rounds[0]
     costs: dict[int, list[tuple[float, float]]] = {}
     for one in rounds:
-        costs.setdefault(one.workers, []).append((one.mail_ms, one.job_ms))
-    (base_mail_ms, base_job_ms), *_ = medians = [
-        tuple(map(median, zip(*each, strict=True))) for each in costs.values()
-    ]
-    for workers, (mail_ms, job_ms) in zip(costs, medians, strict=True):
+        paces = one.mail_pace / (base.mail_pace or 1.0), one.job_pace / (base.mail_pace or 1.0)
+        mail_ms, job_ms = (
+            ms * (pace or 1.0) for ms, pace in zip((one.mail_ms, one.job_ms), paces, strict=True)
+        )
+        costs.setdefault(one.workers, []).append((mail_ms, job_ms))
+    medians = {
+        workers: [median(column) for column in zip(*each, strict=True)]
+        for workers, each in costs.items()
+    }
+    base_mail_ms, base_job_ms = medians[min(medians)]
+    for workers, (mail_ms, job_ms) in sorted(medians.items()):
+        each = ", ".join(f"{mail:.1f} and {job:.1f}" for mail, job in costs[workers])
         stage.say(
-            f"median of {len(costs[workers])}: {workers} worker(s): {mail_ms:.1f} ms a weekly mail "
+            f"{workers} worker(s), at one pace: {mail_ms:.1f} ms a weekly mail "
             f"(x{mail_ms / base_mail_ms:.2f}), {job_ms:.1f} ms an event's job "
-            f"(x{job_ms / base_job_ms:.2f})"
+            f"(x{job_ms / base_job_ms:.2f}); rounds: {each}"
         )
 
 

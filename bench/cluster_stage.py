@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -198,19 +198,59 @@ def process(stage: Stage, role: str) -> Iterator[int]:
             process.wait(30)
 
 
+_LOOP = """
+import mmap, os, sys
+os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+with open(sys.argv[1], "r+b") as file:
+    counted = mmap.mmap(file.fileno(), 8)
+number = 0
+while True:
+    for _ in range(10_000):
+        pass
+    number += 1
+    counted[:8] = number.to_bytes(8, "little")
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Loops:
+    """Loops that count, one for each core; by them the pace of the cores is known."""
+
+    pids: Sequence[int] = ()
+    counts: Sequence[Path] = ()
+
+    def done(self) -> tuple[int, float]:
+        """How much they have counted together, and their processor time in milliseconds."""
+        counted = sum(int.from_bytes(one.read_bytes(), "little") for one in self.counts)
+        return counted, worked_ms(self.pids)
+
+
 @contextmanager
-def busy_cores() -> Iterator[None]:
+def busy_cores() -> Iterator[Loops]:
     """Keep every core busy, by loops that give way to any other process, within the block.
 
     The same work takes less processor time while the other cores are idle. With this, rounds with
     few workers and with many are measured alike.
     """
-    loop = "import os; os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\nwhile True: pass"
-    with ExitStack() as loops:
-        for _ in range(os.cpu_count() or 1):
-            one = loops.enter_context(subprocess.Popen([sys.executable, "-c", loop]))  # noqa: S603
+    with tempfile.TemporaryDirectory(prefix="easeback-loops-") as folder, ExitStack() as loops:
+        counts, pids = [], []
+        for number in range(os.cpu_count() or 1):
+            counts.append(Path(folder, str(number)))
+            counts[-1].write_bytes(bytes(8))
+            call = [sys.executable, "-c", _LOOP, str(counts[-1])]
+            one = loops.enter_context(subprocess.Popen(call))  # noqa: S603
             loops.callback(one.kill)
-        yield
+            pids.append(one.pid)
+        yield Loops(pids, counts)
+
+
+def worked_ms(pids: Sequence[int]) -> float:
+    """The processor time of these processes since their start, in milliseconds."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks * 1000 / os.sysconf("SC_CLK_TCK")
 
 
 def wait(happened: Callable[[], bool], within_s: float, *, every_s: float = 0.25) -> None:
