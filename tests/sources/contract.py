@@ -151,7 +151,8 @@ class SourceContract:
         stand.fault(kind, 200)
         with pytest.raises(Unavailable):
             stand.page()
-        assert stand.flooded_bytes() < stand.source.largest_answer_bytes + 2**23
+        # A connection's buffers may hold ten megabytes more than was read.
+        assert stand.flooded_bytes() < stand.source.largest_answer_bytes + 2**24
 
     def test_what_was_saved_of_an_activity_reads_as_it_did(self, stand: Stand) -> None:
         """The payload has everything that the recording is made from."""

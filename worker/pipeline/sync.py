@@ -19,6 +19,7 @@ from datetime import datetime
 from functools import partial
 
 from worker.domain.models import Athlete, SourceName
+from worker.pipeline import away
 from worker.pipeline.activities import (
     FIRST_SYNC,
     HISTORY,
@@ -26,15 +27,6 @@ from worker.pipeline.activities import (
     files_of_new,
     read_files,
     save_activities,
-)
-from worker.pipeline.away import (
-    Outage,
-    away_since,
-    events_unless_paused,
-    is_away,
-    is_paused,
-    note_away,
-    note_back,
 )
 from worker.pipeline.credentials import forget_source
 from worker.pipeline.services import Clock, ConnectedSource, Services
@@ -142,7 +134,7 @@ class SourceSync:
                 try:
                     polled += self._read_newest(athlete) is not None
                 except SourceError as error:
-                    if is_away(error):
+                    if away.is_away(error):
                         troubles += filter(None, [self._trouble(athlete, error, began)])
                         return polled
                     theirs = left[number:] if error.for_everybody else [athlete]
@@ -183,7 +175,7 @@ class SourceSync:
         """The athletes about whom webhooks reported something; none during an outage."""
         source, now = self.connected.client.name, self.clock()
         with self.services.store.reading() as tx:
-            if is_paused(tx, source, now):
+            if away.is_paused(tx, source, now):
                 return ()
             return tx.source(source).with_events_due(now, most=most)
 
@@ -191,7 +183,7 @@ class SourceSync:
         """The athletes whose newest activities are to be read; none during an outage."""
         source, now = self.connected.client.name, self.clock()
         with self.services.store.reading() as tx:
-            return () if is_paused(tx, source, now) else tx.source(source).due(now, most=most)
+            return () if away.is_paused(tx, source, now) else tx.source(source).due(now, most=most)
 
     def history_due(self, most: int = DUE_AT_ONCE) -> Sequence[int]:
         """The athletes whose history or files are to be read.
@@ -202,7 +194,7 @@ class SourceSync:
         with self.services.store.reading() as tx:
             limit = known_limit(tx, self.connected, now)
             no_room = limit.opens_at("history", now) - now > limit.patience
-            if no_room or away_since(tx, client.name) is not None:
+            if no_room or away.away_since(tx, client.name) is not None:
                 return ()
             rows = tx.source(client.name)
             history = rows.with_history_due(now - client.reach, most=most)
@@ -212,7 +204,7 @@ class SourceSync:
     def is_paused(self) -> bool:
         """True during an outage of the service: due athletes stay due."""
         with self.services.store.reading() as tx:
-            return is_paused(tx, self.connected.client.name, self.clock())
+            return away.is_paused(tx, self.connected.client.name, self.clock())
 
     def handle_events(self, athlete: Athlete) -> list[str]:
         """Follow all webhook events about one athlete; returns what somebody has to fix, in words.
@@ -222,7 +214,7 @@ class SourceSync:
         """
         client, store, now = self.connected.client, self.services.store, self.clock()
         with store.reading() as tx:
-            due = events_unless_paused(tx, client.name, athlete, now)
+            due = away.events_unless_paused(tx, client.name, athlete, now)
             # For a single activity, one call for it is enough.
             is_one = len(due) == 1 and _CREDENTIAL_TEST not in due
             is_connected = is_one or self._is_connected(tx, athlete)
@@ -239,7 +231,7 @@ class SourceSync:
         if len(named) > 1:
             troubles += self._spend_call(athlete, named, self._look_at_newest)
             with store.reading() as tx:
-                due = events_unless_paused(tx, client.name, athlete, now)
+                due = away.events_unless_paused(tx, client.name, athlete, now)
             named = [external_id for external_id in due if external_id != _CREDENTIAL_TEST]
             unknown = [external_id for external_id in named if due[external_id] is None]
             if len(unknown) > UNKNOWN_AT_ONCE:
@@ -322,7 +314,7 @@ class SourceSync:
             with self.services.store.transaction() as tx:
                 for external_id in external_ids:
                     tx.source(source).retry_event(athlete, external_id, now=now, most=EVENT_TRIES)
-            if is_away(error):
+            if away.is_away(error):
                 # The next poll finds the same changes, and is among the first calls afterwards.
                 self._trouble(athlete, error, began=now)
                 raise
@@ -475,7 +467,7 @@ class SourceSync:
                     backlog = self._backlog(tx, athlete, standing, now)
                     state = SourceState("waiting" if words else "ok", now, words or note, backlog)
                     tx.progress.save_source(athlete, client.name, state)
-                    note_back(tx, client.name, now=now)
+                    away.note_back(tx, client.name, now=now)
             for confirm in confirmations if stands else ():
                 session.ask("new", confirm)
         return shown
@@ -544,13 +536,13 @@ class SourceSync:
         An error that affects everybody is retried now and then, not once for each athlete.
         """
         source, outage = self.connected.client.name, None
-        self._log("everybody" if is_away(error) else athlete.id, error)
-        if is_away(error):
-            outage = note_away(self.services, source, error, began=began, now=self.clock())
+        self._log("everybody" if away.is_away(error) else athlete.id, error)
+        if away.is_away(error):
+            outage = away.note_away(self.services, source, error, began=began, now=self.clock())
         return self._back_off(athlete, error, outage)
 
     def _back_off(
-        self, athlete: Athlete, error: SourceError, outage: Outage | None = None
+        self, athlete: Athlete, error: SourceError, outage: away.Outage | None = None
     ) -> str | None:
         """Postpone the athlete and return why; None for the rate limit, which passes by itself."""
         if isinstance(error, CredentialRevoked):
