@@ -5,8 +5,7 @@ RUN := .venv/.ready-to-run
 DEV := .venv/.ready-to-dev
 ARGS ?=
 CORES := $(shell getconf _NPROCESSORS_ONLN)
-# One more than there are cores, as many tests wait for something that they started. Those of
-# `make check` wait for nothing, and each process first collects every test.
+# One more than there are cores, as many tests wait for something that they started, or for a deadline.
 PROCESSES ?= $(shell expr $(CORES) + 1)
 STARTS_NOTHING := not process and not browser and not postgres and not nightly
 
@@ -24,7 +23,7 @@ run: $(RUN) ## Start the worker
 	@.venv/bin/easeback run $(ARGS)
 
 check: lint ## Check the fast part: lint, and every test that starts nothing beside itself
-	@$(PY) -m pytest --numprocesses $(CORES) --dist worksteal -m '$(STARTS_NOTHING)' $(ARGS)
+	@$(PY) -m pytest --numprocesses $(PROCESSES) --dist worksteal -m '$(STARTS_NOTHING)' $(ARGS)
 
 test: $(DEV) ## Run every test but the nightly ones
 	@$(PY) -m pytest --numprocesses $(PROCESSES) --dist worksteal $(ARGS)
