@@ -176,6 +176,8 @@ class _Door(BaseHTTPRequestHandler):
         """Write `before`, then `piece` repeatedly until the client gives up."""
         # Floods without a pause end by their number of bytes, so a slow machine doesn't matter.
         until = time.monotonic() + self.server.longest_fault_s if pause_s else math.inf
+        # What waits to be sent counts as sent, so little may wait.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**16)
         with contextlib.suppress(OSError):
             self.wfile.write(before)
             while time.monotonic() < until and self.server.flooded_bytes < LARGEST_FAULT_BYTES:
