@@ -192,7 +192,7 @@ def test_axe_finds_nothing_wrong_and_nothing_sticks_out(
     tab.locator("#new-email").fill("a@b")
     with tab.expect_navigation():
         tab.locator("form[method=post] button").click()
-    assert tab.get_by_role("alert").is_visible()
+    expect(tab.get_by_role("alert")).to_be_visible()
     check(tab, axe, "wrong form")
 
 

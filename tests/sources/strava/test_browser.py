@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from simulators.http_server import Server
 from simulators.strava.accounts import Account
@@ -67,7 +67,7 @@ def test_connects_in_a_browser_and_is_warned(site: Site) -> None:
     a_season(site.app, account)
     page = site.open_link(athlete)
     page.get_by_role("button", name="Authorize").click()
-    assert page.get_by_role("heading", name="Strava is connected").is_visible()
+    expect(page.get_by_role("heading", name="Strava is connected")).to_be_visible()
     site.app.turn()
     assert len(site.app.runs(athlete)) == 70
     assert site.app.mails("alert") == []
@@ -83,8 +83,8 @@ def test_an_unticked_box_is_explained_where_it_was_unticked(site: Site) -> None:
     page = site.open_link(athlete)
     page.get_by_role("checkbox").first.uncheck()
     page.get_by_role("button", name="Authorize").click()
-    assert page.get_by_role("heading", name="isn’t connected").is_visible()
-    assert page.get_by_text("was unticked").is_visible()
+    expect(page.get_by_role("heading", name="isn’t connected")).to_be_visible()
+    expect(page.get_by_text("was unticked")).to_be_visible()
 
 
 def test_a_cancelled_consent_is_said_in_the_browser(site: Site) -> None:
@@ -92,6 +92,6 @@ def test_a_cancelled_consent_is_said_in_the_browser(site: Site) -> None:
     athlete, _ = site.app.add()
     page = site.open_link(athlete)
     page.get_by_role("button", name="Cancel").click()
-    assert page.get_by_text("nothing was changed").is_visible()
+    expect(page.get_by_text("nothing was changed")).to_be_visible()
     with site.app.services.store.reading() as tx:
         assert tx.source("strava").credential(athlete) is None
